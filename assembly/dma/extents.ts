@@ -1,0 +1,84 @@
+// One access of a device in a domain, run by the code of its format.
+
+import {
+  ACCESS_WRITE,
+  CORE_TRANSFER,
+  DEVICE_DOMAIN,
+  DEVICE_FAULT_IOVA,
+  DEVICE_FAULT_REASON,
+  DEVICE_IOMMU,
+  DOMAIN_LAST,
+  DOMAIN_LOOKUP_SHIFT,
+  DONE,
+  EFAULT,
+  EXTENT_ADDRESS,
+  EXTENT_BYTES,
+  EXTENT_LENGTH,
+  FAULT_ADDRESS_SIZE,
+  FAULT_BAD_STREAM,
+  IOTLB_KEY,
+  IOTLB_OUTPUT,
+  KIND_IOMMU,
+  MAIL0,
+  MAIL1,
+} from '../layout';
+import { slotOf } from '../memory/handles';
+import { fail, mail, post } from '../memory/mailbox';
+import { Format } from '../pagetable/format';
+import { logWrite } from '../tracker/range-log';
+import { logOf } from './requests';
+import { resolve } from './translate';
+
+/** Appends an extent to the list that has `count` of them, or lengthens its last one; the new count. */
+export function addExtent(list: usize, count: u32, address: u64, length: u32): u32 {
+  const at = list + count * EXTENT_BYTES;
+  if (count) {
+    const before = load<u32>(at - EXTENT_BYTES, EXTENT_LENGTH);
+    if (load<u64>(at - EXTENT_BYTES, EXTENT_ADDRESS) + before == address) {
+      store<u32>(at - EXTENT_BYTES, before + length, EXTENT_LENGTH);
+      return count;
+    }
+  }
+  store<u64>(at, address, EXTENT_ADDRESS);
+  store<u32>(at, length, EXTENT_LENGTH);
+  return count + 1;
+}
+
+/** Notes why and where the last access of a device ended. */
+export function setFault(device: usize, reason: u32, iova: u64): void {
+  store<u32>(device, reason, DEVICE_FAULT_REASON);
+  store<u64>(device, iova, DEVICE_FAULT_IOVA);
+}
+
+/**
+ * Translates MAIL0 .. MAIL1 for the device at `device` and writes the extents of output addresses to the transfer buffer;
+ * MAIL1 counts them. EFAULT: the device's fault fields say why and where, and the extents before that are there.
+ */
+export function accessExtents<F extends Format>(f: F, core: usize, domain: usize, device: usize, access: u32): i32 {
+  const list = core + load<u32>(core, CORE_TRANSFER);
+  const stretch = ((<u64>1) << load<u32>(domain, DOMAIN_LOOKUP_SHIFT)) - 1;
+  const limit = load<u64>(domain, DOMAIN_LAST);
+  const handle = load<u32>(device, DEVICE_DOMAIN);
+  const iommu = slotOf(core, load<u32>(device, DEVICE_IOMMU), KIND_IOMMU);
+  const log = access & ACCESS_WRITE ? logOf(core, device) : 0;
+  const last = mail(core, MAIL1);
+  let at = mail(core, MAIL0);
+  let count: u32 = 0;
+  while (true) {
+    const found = at > limit ? <usize>FAULT_ADDRESS_SIZE : resolve<F>(f, core, iommu, domain, handle, at, access);
+    if (found <= <usize>FAULT_BAD_STREAM) {
+      setFault(device, <u32>found, at);
+      post(core, MAIL1, count);
+      return fail(EFAULT);
+    }
+    const end = min(at | stretch, last);
+    const shift = load<u64>(found, IOTLB_KEY) & 63;
+    const offset = at & ~(u64.MAX_VALUE << shift);
+    count = addExtent(list, count, load<u64>(found, IOTLB_OUTPUT) + offset, <u32>(end - at) + 1);
+    if (log) logWrite(core, log, at, end);
+    if (end == last) break;
+    at = end + 1;
+  }
+  post(core, MAIL1, count);
+  return DONE;
+}

@@ -1,0 +1,49 @@
+/**
+ * What an I/O page-table format says about itself; everything else is written once, over any format.
+ *
+ * The rules that keep a format free of calls at run time: abstract methods only, here and in between; each format one
+ * `@final` class that defines all of them; code shared by composition or by static methods (see docs/decisions.md).
+ *
+ * Terms. Level 0 is the table of the smallest leaves. A table has 2^tableBits entries of 8 bytes, the root possibly fewer. An
+ * entry of level n covers 2^(granuleShift + n * tableBits) bytes. A leaf larger than that, but smaller than an entry of
+ * the next level, lies in several entries side by side: its replicas.
+ */
+export abstract class Format {
+  /** log2 of the smallest leaf's size, bytes. */
+  abstract granuleShift(): u32;
+  /** log2 of the entries of a table. */
+  abstract tableBits(): u32;
+  /** Sizes that a leaf can have, bit n = 2^n bytes. */
+  abstract leafSizes(): u64;
+  /** Whether a domain can have input addresses of `bits` bits. */
+  abstract takesInputBits(bits: u32): bool;
+  /** Bits of an output address. */
+  abstract outputBits(): u32;
+
+  abstract isPresent(entry: u64): bool;
+  /** Whether a present entry of level 1 or higher points to a table. */
+  abstract isTable(entry: u64): bool;
+  /** log2 of the size of the leaf that a present entry of `level` describes. */
+  abstract leafShift(entry: u64, level: u32): u32;
+  /** Output address of the first byte of the leaf, whose size is 2^shift. */
+  abstract leafAddress(entry: u64, shift: u32): u64;
+  /** ACCESS_READ | ACCESS_WRITE of a leaf. A leaf that hardware may make writable-dirty counts as writable. */
+  abstract leafAccess(entry: u64): u32;
+  /** Core offset of the table that a table entry points to. */
+  abstract tableOffset(entry: u64): u32;
+  /** What a table entry lets through: ACCESS_READ | ACCESS_WRITE. */
+  abstract tableAccess(entry: u64): u32;
+
+  /** A leaf of 2^shift bytes; `tracked` where its domain was made for dirty tracking. All replicas are this value. */
+  abstract makeLeaf(address: u64, shift: u32, level: u32, access: u32, tracked: bool): u64;
+  /** An entry of `level` that points to the table at core offset `offset`. */
+  abstract makeTable(offset: u32, level: u32): u64;
+
+  abstract isDirty(entry: u64): bool;
+  /** The entry after the hardware's dirty update. */
+  abstract makeDirty(entry: u64): u64;
+  /** The dirty entry cleaned again. */
+  abstract makeClean(entry: u64): u64;
+  /** Whether hardware tracks from the moment on that a leaf is made for it, with no switch for the domain. */
+  abstract tracksAlways(): bool;
+}

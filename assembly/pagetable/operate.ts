@@ -1,0 +1,65 @@
+// The operations on one domain, over any format. Arguments and cursors wider than 32 bits lie in the mailbox.
+
+import { runRequests } from '../dma/requests';
+import { accessExtents } from '../dma/extents';
+import { DONE, EINVAL, MAIL0, MAIL1, MAIL2, MAIL3, MAIL4, MAIL5, MAILBOX } from '../layout';
+import { fail, mail, post } from '../memory/mailbox';
+import { readDirty } from './dirty';
+import { createDomain, freeTables } from './domain';
+import { Format } from './format';
+import { checkFree, mapLeaves } from './map';
+import { translateIova } from './translate';
+import { unmapLeaves } from './unmap';
+
+/** What to do; `a`, `b` and `budget` of `operate` are its 32-bit arguments. */
+export const enum Op {
+  /** a: handle of the IOMMU, b: input bits | tracked << 8, budget: format; MAIL0: leaf sizes. */
+  Create,
+  Free,
+  /** MAIL0: cursor, MAIL1: last. */
+  CheckFree,
+  /** a: access; MAIL0: cursor, MAIL1: last, MAIL2: output address of the cursor, MAIL3: leaf sizes. */
+  Map,
+  /** MAIL0: cursor, MAIL1: last. */
+  Unmap,
+  /** MAIL0: iova. */
+  Translate,
+  /** a: address of the target bitmap's slot or 0, b: flags; MAIL0: cursor, MAIL1 .. 3: see readDirty, MAIL4 .. 5: query. */
+  ReadDirty,
+  /** a: address of the IOMMU's slot, b: handle of the domain. */
+  RunRequests,
+  /** a: address of the device's slot, b: access; MAIL0: iova, MAIL1: last. */
+  Access,
+}
+
+export function operate<F extends Format>(f: F, op: Op, core: usize, domain: usize, a: u32, b: u32, budget: u32): i32 {
+  const cursorAt: usize = core + MAILBOX;
+  switch (op) {
+    case Op.Create:
+      return createDomain<F>(f, core, budget, a, b & 0xff, mail(core, MAIL0), b >> 8 != 0);
+    case Op.Free:
+      freeTables<F>(f, core, domain);
+      return DONE;
+    case Op.CheckFree:
+      return checkFree<F>(f, core, domain, cursorAt, mail(core, MAIL1), budget);
+    case Op.Map: {
+      const from = mail(core, MAIL0);
+      const pa = mail(core, MAIL2);
+      const status = mapLeaves<F>(f, core, domain, cursorAt, mail(core, MAIL1), pa, a, mail(core, MAIL3), budget);
+      post(core, MAIL2, pa + (mail(core, MAIL0) - from));
+      return status;
+    }
+    case Op.Unmap:
+      return unmapLeaves<F>(f, core, domain, cursorAt, mail(core, MAIL1), budget);
+    case Op.Translate:
+      return translateIova<F>(f, core, domain, mail(core, MAIL0));
+    case Op.ReadDirty:
+      return readDirty<F>(f, core, domain, cursorAt, mail(core, MAIL4), mail(core, MAIL5), a, b, budget);
+    case Op.RunRequests:
+      return runRequests<F>(f, core, domain, a, b, budget);
+    case Op.Access:
+      return accessExtents<F>(f, core, domain, a, b);
+    default:
+      return fail(EINVAL);
+  }
+}

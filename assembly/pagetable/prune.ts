@@ -1,0 +1,28 @@
+import { DOMAIN_ROOT, DOMAIN_TOP } from '../layout';
+import { addLive, give, liveEntries } from '../memory/blocks';
+import { countTable } from './domain';
+import { Format } from './format';
+import { indexAt } from './walk';
+
+/** Frees the empty tables below the one at core offset `table` on the way to `iova`; whether that one is empty then. */
+function pruneBelow<F extends Format>(f: F, core: usize, domain: usize, table: u32, level: u32, iova: u64): bool {
+  if (level) {
+    const at = core + table + (indexAt<F>(f, level, iova) << 3);
+    const entry = load<u64>(at);
+    if (f.isPresent(entry) && f.isTable(entry)) {
+      const child = f.tableOffset(entry);
+      if (pruneBelow<F>(f, core, domain, child, level - 1, iova)) {
+        store<u64>(at, 0);
+        addLive(core, table, -1);
+        give(core, child);
+        countTable(domain, 8 << f.tableBits(), -1);
+      }
+    }
+  }
+  return liveEntries(core, table) == 0;
+}
+
+/** Frees the tables on the way to `iova` that no longer hold anything; the root stays. */
+export function prune<F extends Format>(f: F, core: usize, domain: usize, iova: u64): void {
+  pruneBelow<F>(f, core, domain, load<u32>(domain, DOMAIN_ROOT), load<u32>(domain, DOMAIN_TOP), iova);
+}

@@ -1,0 +1,23 @@
+/** An atomic step that an operation is about to take. */
+export interface Step {
+  /** What the step does, for witnesses: `clear`, `invalidate`, `complete`, `translate`, `land`, … */
+  readonly what: string;
+  /** A step that waits (a completion) may be taken only once this is true. */
+  readonly ready?: () => boolean;
+}
+
+/**
+ * An operation as a resumable sequence of atomic steps: it yields what comes next, and each resumption does it. Whoever
+ * resumes decides what runs between two steps.
+ */
+export type Steps<T> = Generator<Step, T, void>;
+
+/** Takes all steps at once, as where nothing else runs. A step that would have to wait is an error then. */
+export function runWhole<T>(steps: Steps<T>): T {
+  for (let next = steps.next(); ; next = steps.next()) {
+    if (next.done) return next.value;
+    if (next.value.ready && !next.value.ready()) {
+      throw new Error(`step '${next.value.what}' waits for something that is still under way`);
+    }
+  }
+}

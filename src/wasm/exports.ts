@@ -1,0 +1,34 @@
+/** The raw exports of the core (assembly/index.ts). Each returns 0 or more, 1 for "more", or -errno; `core` is the base. */
+export type CoreExports = {
+  init(core: number, units: number): number;
+  bitmapCreate(core: number, pages: number, shift: number): number;
+  bitmapDestroy(core: number, bitmap: number): number;
+  bitmapClear(core: number, bitmap: number): number;
+  bitmapMark(core: number, bitmap: number, first: number, count: number): number;
+  bitmapMarkList(core: number, bitmap: number, count: number): number;
+  bitmapTest(core: number, bitmap: number, page: number): number;
+  bitmapCount(core: number, bitmap: number): number;
+  bitmapRuns(core: number, bitmap: number, most: number): number;
+  bitmapOr(core: number, into: number, from: number): number;
+  bitmapDrain(core: number, from: number, into: number, flags: number): number;
+  logCreate(core: number, shift: number, ranges: number): number;
+  logDestroy(core: number, log: number): number;
+  logReport(core: number, log: number, bitmap: number, flags: number, budget: number): number;
+  iommuCreate(core: number, sets: number, ways: number, requests: number, events: number): number;
+  iommuDestroy(core: number, iommu: number): number;
+  iommuRun(core: number, iommu: number, budget: number): number;
+  deviceCreate(core: number, iommu: number, requester: number): number;
+  deviceDestroy(core: number, device: number): number;
+  deviceAttach(core: number, device: number, domain: number): number;
+  deviceLog(core: number, device: number, log: number): number;
+  deviceAccess(core: number, device: number, access: number): number;
+  domainCreate(core: number, iommu: number, format: number, inputBits: number, tracked: number): number;
+  domainDestroy(core: number, domain: number): number;
+  domainCheckMap(core: number, domain: number, access: number, budget: number): number;
+  domainMap(core: number, domain: number, access: number, budget: number): number;
+  domainUnmap(core: number, domain: number, budget: number): number;
+  domainTranslate(core: number, domain: number): number;
+  domainReadDirty(core: number, domain: number, bitmap: number, flags: number, budget: number): number;
+  domainTrack(core: number, domain: number, enable: number): number;
+  domainInvalidate(core: number, domain: number): number;
+};
