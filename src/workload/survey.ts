@@ -1,0 +1,48 @@
+import { PageSet } from './page-set.ts';
+import { FIRST_READ_OP, type EventBatch, type Recording } from './recording.ts';
+import { TraceError } from './trace-error.ts';
+
+/** Figures of a whole recording. */
+export interface Survey {
+  readonly events: number;
+  /** Events that write guest RAM, those of length 0 included. */
+  readonly writeEvents: number;
+  readonly bytesWritten: number;
+  /** Distinct 4 KiB pages that devices wrote. */
+  readonly pagesWritten: number;
+  /** The latest of the stated duration, the last event and the end of the last CPU window, ns. */
+  readonly endNs: number;
+}
+
+/** Reads `recording` once from start to end. */
+export async function survey(recording: Recording): Promise<Survey> {
+  const pages = new PageSet();
+  let events = 0;
+  let writeEvents = 0;
+  let bytesWritten = 0;
+  let endNs = recording.durationNs ?? 0;
+  for await (const segment of recording.segments()) {
+    if (segment.kind === 'cpu') {
+      endNs = Math.max(endNs, segment.endNs);
+      continue;
+    }
+    events += segment.count;
+    for (let i = 0; i < segment.count; i++) {
+      if (segment.op[i] >= FIRST_READ_OP) continue;
+      writeEvents++;
+      bytesWritten += segment.length[i];
+      addPages(pages, segment, i);
+    }
+    endNs = Math.max(endNs, segment.timeNs[segment.count - 1]);
+  }
+  if (bytesWritten > Number.MAX_SAFE_INTEGER) {
+    throw new TraceError(recording.name, 'the devices write 2^53 bytes or more; counts are exact only below that');
+  }
+  return { events, writeEvents, bytesWritten, pagesWritten: pages.size, endNs };
+}
+
+function addPages(pages: PageSet, batch: EventBatch, i: number): void {
+  if (batch.length[i] === 0) return;
+  const address = batch.address[i];
+  pages.add(Math.floor(address / 4096), Math.floor((address + batch.length[i] - 1) / 4096));
+}
