@@ -1,0 +1,89 @@
+import type { Bitmap } from '../bitmap/bitmap.ts';
+import { open, type Core } from '../core/core.ts';
+import { ClassicRounds } from '../migration/classic-rounds.ts';
+import { Windows } from '../migration/windows.ts';
+import { Oracle } from '../oracle/oracle.ts';
+import type { Tracker } from '../tracker/tracker.ts';
+import type { Recording } from '../workload/recording.ts';
+import type { Plan, PlannedRow } from './options.ts';
+import type { MigrationRow, WindowsRow } from './result.ts';
+
+const MIB = 2 ** 20;
+const PAGE = 4096;
+
+/** A core that holds what a row needs, with room for devices that a trace names late. */
+function coreBytes(row: PlannedRow, ramBytes: number, devices: number): number {
+  const bits = Math.max(2048, ramBytes / PAGE / 8);
+  // A table entry covers at most a leaf; the levels above add less than a hundredth.
+  const tables = row.tracker.leafSizes
+    ? (Math.ceil(ramBytes / row.leafBytes) + 1) * entriesPerLeaf(row.leafBytes) * 8
+    : 0;
+  const logs = row.tracker.leafSizes ? 0 : (devices + 16) * bits;
+  const bytes = 8 * MIB + 8 * bits + 2 * logs + 1.1 * tables;
+  return Math.min(2 ** 32, Math.ceil((bytes * 1.01) / MIB) * MIB);
+}
+
+/** Entries that a leaf fills: a power of two between two levels of 9 bits lies in several. */
+function entriesPerLeaf(leafBytes: number): number {
+  return 2 ** ((Math.log2(leafBytes) - 12) % 9);
+}
+
+/** One row under way: a tracker in a core of its own, on its own clock, against its own oracle. */
+export class Row {
+  readonly #planned: PlannedRow;
+  readonly #plan: Plan;
+  readonly #core: Core;
+  readonly #tracker: Tracker;
+  readonly #bitmaps: Bitmap[] = [];
+  readonly #run: ClassicRounds | Windows;
+
+  private constructor(planned: PlannedRow, plan: Plan, recording: Recording, core: Core) {
+    this.#planned = planned;
+    this.#plan = plan;
+    this.#core = core;
+    const { ramBytes } = recording;
+    const { leafBytes, leaf } = planned;
+    const devices = recording.devices.length;
+    this.#tracker = planned.tracker.make({ core, ramBytes, devices, leafBytes, leaf, pageSize: plan.pageSize });
+    const newBitmap = (): Bitmap => {
+      const bitmap = core.bitmap({ length: ramBytes, pageSize: PAGE });
+      this.#bitmaps.push(bitmap);
+      return bitmap;
+    };
+    const parts = { tracker: this.#tracker, oracle: new Oracle(Math.ceil(ramBytes / PAGE)), newBitmap };
+    this.#run =
+      plan.windowNs === undefined
+        ? new ClassicRounds({ ...parts, ...plan, ramBytes })
+        : new Windows({ ...parts, windowNs: plan.windowNs });
+  }
+
+  static async begin(planned: PlannedRow, plan: Plan, recording: Recording): Promise<Row> {
+    const core = await open({ memory: coreBytes(planned, recording.ramBytes, recording.devices.length) });
+    const row = new Row(planned, plan, recording, core);
+    row.run.start();
+    return row;
+  }
+
+  /** The migration or the windows, to be driven by the workload. */
+  get run(): ClassicRounds | Windows {
+    return this.#run;
+  }
+
+  /** The row as it is printed. Only when the run is done. */
+  result(): MigrationRow | WindowsRow {
+    const { tracker } = this.#planned;
+    const head = { tracker: tracker.name, claims: tracker.claims, leaf: this.#planned.leaf };
+    const tail = {
+      mappedBytes: this.#tracker.mappedBytes,
+      iotlb: this.#tracker.iotlb,
+      modelled: this.#plan.cost.price(this.#tracker.work),
+    };
+    return { ...head, ...this.#run.result(), ...tail };
+  }
+
+  close(): void {
+    this.#tracker.close();
+    for (const bitmap of this.#bitmaps) bitmap.close();
+    this.#core.close();
+  }
+}

@@ -1,0 +1,48 @@
+export { open, Core, type OpenOptions } from './core/core.ts';
+export { Bitmap, type BitmapOptions, type DrainOptions, type PageRun, type Run } from './bitmap/bitmap.ts';
+export { DeviceLog, type DeviceLogOptions, type IovaRange, type ReportOptions } from './device/device-log.ts';
+export { READ, WRITE, type FaultReason } from './iommu/access.ts';
+export { FORMATS, type FormatInfo, type FormatName, type GranuleName } from './iommu/formats.ts';
+export {
+  Domain,
+  type DomainOptions,
+  type MapOptions,
+  type ReadDirtyOptions,
+  type Translation,
+} from './iommu/domain.ts';
+export type { ReadOrder } from './iommu/dirty-read.ts';
+export type { ReportOrder } from './device/device-log.ts';
+export { Iommu, type IommuCounters, type IommuOptions } from './iommu/iommu.ts';
+export { Requester, type Extent, type Fault, type WriteLog } from './iommu/requester.ts';
+export { IommuError } from './errno/error.ts';
+export { ERRNO, type ErrnoCode } from './errno/errno.ts';
+export type { Step, Steps } from './schedule/step.ts';
+export type { Address } from './wasm/address.ts';
+export type { HostMemory } from './wasm/instance.ts';
+export { compare } from './compare/compare.ts';
+export type { CompareOptions, Progress } from './compare/options.ts';
+export type {
+  CompareResult,
+  CostParameterResult,
+  InputSummary,
+  MigrationRow,
+  ModelledCost,
+  OptionsResult,
+  Reason,
+  RoundResult,
+  RowBase,
+  WindowsResult,
+  WindowsRow,
+} from './compare/result.ts';
+export { CostModel } from './cost/cost-model.ts';
+export { CostError } from './cost/cost-error.ts';
+export { TRACKERS, type TrackerInfo } from './tracker/registry.ts';
+export type { Claim, IotlbCounters, Tracker, TrackerWork } from './tracker/tracker.ts';
+export { toJson } from './report/json.ts';
+export { toTable, type TableOptions } from './report/table.ts';
+export { conclusion } from './report/conclusion.ts';
+export { openTrace, type OpenTraceOptions } from './workload/open-trace.ts';
+export type { TraceSource } from './workload/byte-source.ts';
+export { TraceError } from './workload/trace-error.ts';
+export type { CpuWindow, EventBatch, Phase, Recording, Segment, SegmentOptions } from './workload/recording.ts';
+export { UsageError } from './units/usage-error.ts';

@@ -1,0 +1,161 @@
+import type { Bitmap } from '../bitmap/bitmap.ts';
+import type { Core } from '../core/core.ts';
+import type { DeviceLog } from '../device/device-log.ts';
+import { IommuError } from '../errno/error.ts';
+import type { Iommu } from '../iommu/iommu.ts';
+import type { Requester } from '../iommu/requester.ts';
+import { combineIovaRanges, type IovaRange } from '../vfio/combine-ranges.ts';
+import type { EventBatch } from '../workload/recording.ts';
+import { ClippedReport } from './clipped-report.ts';
+import { checkSpace, logPageSize, type DeviceProfile } from './device-profile.ts';
+import { postBatch } from './post-batch.ts';
+import type { Tracker, TrackerWork } from './tracker.ts';
+
+export interface DeviceLoggingOptions {
+  readonly core: Core;
+  readonly profile: DeviceProfile;
+  readonly ramBytes: number;
+  /** Devices of the workload; each answers every REPORT, also one that never writes. */
+  readonly devices: number;
+  /** Hint for the log page, bytes, a power of two from 4096 on. */
+  readonly pageSize: number;
+  /** What to log, disjoint; must cover [0, ram). Default: one range. */
+  readonly ranges?: readonly IovaRange[];
+}
+
+function roundToPages(ranges: readonly IovaRange[], pageSize: number): IovaRange[] {
+  const rounded: { iova: number; last: number }[] = [];
+  for (const { iova, last } of ranges) {
+    const start = Math.floor(iova / pageSize) * pageSize;
+    const end = Math.ceil((last + 1) / pageSize) * pageSize - 1;
+    const before = rounded.at(-1);
+    // Ranges that meet inside one log page share it.
+    if (before && start <= before.last) before.last = Math.max(before.last, end);
+    else rounded.push({ iova: start, last: end });
+  }
+  return rounded;
+}
+
+function checkCover(ranges: readonly IovaRange[], ramBytes: number): void {
+  let covered = 0;
+  for (const { iova, last } of ranges) if (iova <= covered) covered = Math.max(covered, last + 1);
+  if (covered >= ramBytes) return;
+  throw new IommuError('EINVAL', 'device logging', `ranges leave out RAM from ${covered} on; they must cover it all`);
+}
+
+/**
+ * Device-provided logging: each device keeps a log of the pages that it writes, and the reports are ORed
+ * (VFIO_DEVICE_FEATURE_DMA_LOGGING_*).
+ */
+export class DeviceLoggingTracker implements Tracker {
+  readonly name: string;
+  readonly claims = 'sound';
+  readonly leaf = 'none';
+  readonly mappedBytes: number;
+  readonly #core: Core;
+  readonly #iommu: Iommu;
+  readonly #profile: DeviceProfile;
+  readonly #pageSize: number;
+  readonly #ranges: readonly IovaRange[];
+  readonly #devices: { requester: Requester; log: DeviceLog }[] = [];
+  readonly #clipped: ClippedReport;
+  readonly #deviceCount: number;
+  #queries = 0;
+  #commands = 0;
+  #records = 0;
+  #stalls = 0;
+
+  constructor(options: DeviceLoggingOptions) {
+    this.name = options.profile.name;
+    this.#core = options.core;
+    this.#profile = options.profile;
+    this.#pageSize = logPageSize(options.profile, options.pageSize);
+    const asked = options.ranges ?? [{ iova: 0, last: options.ramBytes - 1 }];
+    checkCover(
+      [...asked].sort((a, b) => a.iova - b.iova),
+      options.ramBytes,
+    );
+    const limit = Math.min(options.profile.maxRanges, asked.length);
+    this.#ranges = roundToPages(combineIovaRanges(asked, limit), this.#pageSize);
+    this.mappedBytes = this.#ranges.reduce((sum, { iova, last }) => sum + (last - iova + 1), 0);
+    checkSpace(options.profile, this.mappedBytes);
+    this.#clipped = new ClippedReport(options.core, (this.#ranges.at(-1)?.last ?? 0) + 1);
+    this.#deviceCount = options.devices;
+    this.#iommu = options.core.iommu({ iotlb: { sets: 1, ways: 1 }, requests: 8192 });
+  }
+
+  /** Log page in use, bytes. */
+  get pageSize(): number {
+    return this.#pageSize;
+  }
+
+  /** What the device was given to log. */
+  get ranges(): readonly IovaRange[] {
+    return this.#ranges;
+  }
+
+  /** A device's log begins with its first write: until then it would be empty. */
+  start(): void {
+    for (const device of this.#devices) {
+      device?.requester.close();
+      device?.log.close();
+    }
+    this.#devices.length = 0;
+    this.#queries = this.#commands = this.#records = this.#stalls = 0;
+  }
+
+  feed(batch: EventBatch, begin: number, end: number): void {
+    postBatch(this.#requester, batch, begin, end, false);
+    this.#iommu.run();
+  }
+
+  report(into: Bitmap): void {
+    this.#queries++;
+    this.#commands += this.#deviceCount;
+    this.#clipped.read(into, (bitmap, length) => {
+      for (const device of this.#devices) if (device) this.#reportDevice(device.log, bitmap, length);
+    });
+  }
+
+  #reportDevice(log: DeviceLog, into: Bitmap, length: number): void {
+    const before = log.pagesReported;
+    log.report({ iova: 0, length, into });
+    const records = log.pagesReported - before;
+    this.#records += records;
+    // The queue is empty when a REPORT begins: the first fill stalls nobody.
+    this.#stalls += Math.max(0, Math.ceil(records / this.#profile.queueRecords) - 1);
+  }
+
+  get iotlb() {
+    return { hits: 0, misses: 0, invalidations: 0 };
+  }
+
+  get work(): TrackerWork {
+    return {
+      queries: this.#queries,
+      reportCommands: this.#commands,
+      entriesRead: 0,
+      logEntriesRead: this.#records,
+      bitmapWordsRead: 0,
+      flushes: 0,
+      iotlbMisses: 0,
+      stalls: this.#stalls,
+    };
+  }
+
+  close(): void {
+    this.start();
+    this.#clipped.close();
+    this.#iommu.close();
+  }
+
+  readonly #requester = (index: number): Requester => (this.#devices[index] ?? this.#add(index)).requester;
+
+  #add(index: number): { requester: Requester; log: DeviceLog } {
+    const ranges = this.#ranges.map(({ iova, last }) => ({ iova, length: last - iova + 1 }));
+    const log = this.#core.deviceLog({ ranges, pageSize: this.#pageSize }, this.#iommu);
+    const requester = this.#iommu.attach(index);
+    requester.logTo(log);
+    return (this.#devices[index] = { requester, log });
+  }
+}

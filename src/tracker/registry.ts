@@ -1,0 +1,101 @@
+import type { Core } from '../core/core.ts';
+import { IommuError } from '../errno/error.ts';
+import { FORMATS, type FormatInfo } from '../iommu/formats.ts';
+import { CpuOnlyTracker } from './cpu-only.ts';
+import { DeviceLoggingTracker } from './device-logging.ts';
+import { IDEAL_DEVICE, MLX5_DEVICE } from './device-profile.ts';
+import { SystemIommuTracker } from './system-iommu.ts';
+import type { Claim, Tracker } from './tracker.ts';
+import { Type1Tracker } from './type1.ts';
+
+/** What a tracker is made for. */
+export interface TrackerContext {
+  readonly core: Core;
+  readonly ramBytes: number;
+  /** Devices of the workload. */
+  readonly devices: number;
+  /** Leaf size, for a tracker with an I/O page table: bytes, and as people write it. */
+  readonly leafBytes: number;
+  readonly leaf: string;
+  /** Hint for the page of a device's log, bytes. */
+  readonly pageSize: number;
+}
+
+/** A tracker that there is. */
+export interface TrackerInfo {
+  readonly name: string;
+  readonly claims: Claim;
+  /** One sentence: where its dirty information comes from. */
+  readonly about: string;
+  /** What the claim rests on, or what is lost. */
+  readonly claim: string;
+  /** Leaf sizes, bytes, for a tracker with an I/O page table: it has a row for each leaf. Else undefined. */
+  readonly leafSizes?: readonly number[];
+  make(context: TrackerContext): Tracker;
+}
+
+function formatFor(name: string, leafBytes: number): FormatInfo {
+  const named = FORMATS.filter((format) => format.name === name);
+  const found = named.find((format) => format.leafSizes.includes(leafBytes));
+  if (found) return found;
+  const sizes = named.flatMap((format) => format.leafSizes).join(', ');
+  throw new IommuError('EINVAL', `iommu:${name}`, `leaf is ${leafBytes} bytes; the format has ${sizes}`);
+}
+
+function systemIommu(name: string, hardware: string): TrackerInfo {
+  const leafSizes = FORMATS.filter((format) => format.name === name).flatMap((format) => format.leafSizes);
+  return {
+    name: `iommu:${name}`,
+    claims: 'sound',
+    about: `dirty bits that ${hardware} keeps in its I/O page table; a row for each leaf size`,
+    claim: 'sound: read, clear, invalidate, wait for completion, then copy; one dirty byte reports a whole leaf',
+    leafSizes: leafSizes.sort((a, b) => a - b),
+    make: ({ core, ramBytes, leafBytes, leaf }) =>
+      new SystemIommuTracker({ core, format: formatFor(name, leafBytes), leafBytes, leaf, ramBytes }),
+  };
+}
+
+/** All trackers, in the order in which a comparison prints them. */
+export const TRACKERS: readonly TrackerInfo[] = [
+  {
+    name: 'device',
+    claims: 'sound',
+    about: 'each device logs the pages that it writes itself, without limits (VFIO DMA logging)',
+    claim: 'sound: a write marks every log page that it touches',
+    make: ({ core, ramBytes, devices, pageSize }) =>
+      new DeviceLoggingTracker({ core, profile: IDEAL_DEVICE, ramBytes, devices, pageSize }),
+  },
+  {
+    name: 'device:mlx5',
+    claims: 'sound',
+    about: "the same with the limits, page-size clamp and full-queue stall of NVIDIA mlx5's driver",
+    claim: 'sound: a full report queue stalls the device, it drops nothing',
+    make: ({ core, ramBytes, devices, pageSize }) =>
+      new DeviceLoggingTracker({ core, profile: MLX5_DEVICE, ramBytes, devices, pageSize }),
+  },
+  systemIommu('amdv1', 'an AMD IOMMU'),
+  systemIommu('vtdss', 'an Intel VT-d IOMMU (second stage)'),
+  systemIommu('armv8-s1', 'an Arm SMMUv3 (stage 1, HTTU)'),
+  {
+    name: 'type1',
+    claims: 'sound',
+    about: 'VFIO type1 without dirty information: everything mapped is dirty, every time',
+    claim: 'sound as far as the mapping covers what devices write, which is all that its 0 missed pages show',
+    make: ({ ramBytes }) => new Type1Tracker(ramBytes),
+  },
+  {
+    name: 'cpu-only',
+    claims: 'none',
+    about: "ignores the devices and looks at the CPUs' dirty log only",
+    claim: 'claims nothing: every page that only a device wrote is lost',
+    make: () => new CpuOnlyTracker(),
+  },
+];
+
+/** The tracker with this name. EINVAL names those that there are. */
+export function findTracker(name: string): TrackerInfo {
+  const found = TRACKERS.find((tracker) => tracker.name === name);
+  if (found) return found;
+  const names = TRACKERS.map((tracker) => tracker.name).join(', ');
+  throw new IommuError('EINVAL', 'trackers', `'${name}' is no tracker; there are ${names}`);
+}
