@@ -1,0 +1,121 @@
+import type { IommuOptions } from '../../src/iommu/iommu.ts';
+import type { ReadOrder } from '../../src/iommu/dirty-read.ts';
+import type { FormatName, GranuleName } from '../../src/iommu/formats.ts';
+import { READ, WRITE } from '../../src/iommu/access.ts';
+import { Prng } from '../../src/random/prng.ts';
+
+export const PAGE = 4096;
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+/** What finds the written pages: the I/O page table's dirty bits, or a log that the device keeps. */
+export type TrackerKind = 'iommu' | 'device-log';
+
+/** A migration's order of work: `safe`, one of the wrong orders, or `no-clear`, which loses nothing and reports too much. */
+export type Order = ReadOrder | 'copy-before-return' | 'final-read-before-stop' | 'no-clear';
+
+/** A format and the leaves that the memory is mapped with. */
+export interface Mapping {
+  readonly name: string;
+  readonly format: FormatName;
+  readonly granule?: GranuleName;
+  readonly leafBytes: number;
+  readonly leaves: number;
+}
+
+/** Every format, with each leaf size of which a few make a small memory. */
+export const MAPPINGS: readonly Mapping[] = [
+  { name: 'amdv1 4K', format: 'amdv1', leafBytes: 4 * KIB, leaves: 4 },
+  { name: 'amdv1 8K', format: 'amdv1', leafBytes: 8 * KIB, leaves: 3 },
+  { name: 'amdv1 32K', format: 'amdv1', leafBytes: 32 * KIB, leaves: 2 },
+  { name: 'amdv1 2M', format: 'amdv1', leafBytes: 2 * MIB, leaves: 2 },
+  { name: 'vtdss 4K', format: 'vtdss', leafBytes: 4 * KIB, leaves: 4 },
+  { name: 'vtdss 2M', format: 'vtdss', leafBytes: 2 * MIB, leaves: 2 },
+  { name: 'armv8-s1 4K', format: 'armv8-s1', granule: '4K', leafBytes: 4 * KIB, leaves: 4 },
+  { name: 'armv8-s1 2M', format: 'armv8-s1', granule: '4K', leafBytes: 2 * MIB, leaves: 2 },
+  { name: 'armv8-s1 64K', format: 'armv8-s1', granule: '64K', leafBytes: 64 * KIB, leaves: 2 },
+];
+
+/** A DMA; offsets from the start of the memory. Beyond its end lies one leaf that comes and goes. */
+export interface Dma {
+  readonly offset: number;
+  readonly length: number;
+  readonly access: number;
+}
+
+/** What devices and migration do; the interleaving is left open. */
+export interface Scenario {
+  readonly mapping: Mapping;
+  readonly tracker: TrackerKind;
+  /** Devices, their queues, the DMA of each queue in order. */
+  readonly devices: readonly (readonly (readonly Dma[])[])[];
+  /** Reads of the dirty state before the final one. */
+  readonly rounds: number;
+  readonly iotlb: NonNullable<IommuOptions['iotlb']>;
+  /** True: the migration enables tracking and copies everything, against running devices; false: both lie behind it. */
+  readonly fromStart: boolean;
+  /** Pages that one step of a copy may take: those reported among that many, from a multiple of it on. */
+  readonly copyPages: number;
+  /** How often the leaf behind the memory is mapped and unmapped. */
+  readonly remaps: number;
+}
+
+/** Few pages, at the borders of leaves, so that DMA, clearing and copying meet. */
+function randomDma(prng: Prng, mapping: Mapping, remaps: number): Dma {
+  const { leafBytes, leaves } = mapping;
+  const access = prng.below(4) === 0 ? READ : WRITE;
+  if (remaps > 0 && prng.below(6) === 0) return { offset: leaves * leafBytes, length: 64, access };
+  const pagesOfLeaf = leafBytes / PAGE;
+  const page = [0, 1 % pagesOfLeaf, pagesOfLeaf - 1][prng.below(3)];
+  const offset = prng.below(leaves) * leafBytes + page * PAGE + prng.below(PAGE);
+  const length = [1, 1 + prng.below(PAGE), 2 * PAGE][prng.below(3)];
+  return { offset, length: Math.min(length, leaves * leafBytes - offset), access };
+}
+
+/** The scenario of a seed: one to two devices, two to four queues together, one to three rounds. */
+export function randomScenario(seed: number, mapping: Mapping, tracker: TrackerKind): Scenario {
+  const prng = new Prng(seed);
+  const remaps = prng.below(3);
+  const queue = () => Array.from({ length: 1 + prng.below(4) }, () => randomDma(prng, mapping, remaps));
+  const queues = (most: number) => Array.from({ length: 1 + prng.below(most) }, queue);
+  return {
+    mapping,
+    tracker,
+    devices: [queues(2), queues(2)].slice(prng.below(2)),
+    rounds: 1 + prng.below(3),
+    iotlb: { sets: 2 ** prng.below(3), ways: 1 + prng.below(3) },
+    // Rare, as it goes through every entry of the tables.
+    fromStart: prng.below(12) === 0,
+    copyPages: mapping.leafBytes * mapping.leaves > 32 * PAGE ? 32 : 1,
+    remaps,
+  };
+}
+
+function write(offset: number, length: number): Dma {
+  return { offset, length, access: WRITE };
+}
+
+/** Three writes of one page from two queues, in one leaf: few enough interleavings to run them all. */
+export function smallScenario(mapping: Mapping, tracker: TrackerKind): Scenario {
+  return {
+    mapping: { ...mapping, leaves: 1 },
+    tracker,
+    devices: [[[write(0, 64), write(64, 64)]], [[write(100, 1)]]],
+    rounds: 1,
+    iotlb: { sets: 1, ways: 2 },
+    fromStart: false,
+    copyPages: mapping.leafBytes / PAGE,
+    remaps: 0,
+  };
+}
+
+/** As `smallScenario`, in two leaves that one write straddles, with a read that fills the IOTLB. For a soak. */
+export function largerScenario(mapping: Mapping, tracker: TrackerKind): Scenario {
+  const small = smallScenario(mapping, tracker);
+  const read: Dma = { offset: 0, length: 8, access: READ };
+  return {
+    ...small,
+    mapping: { ...mapping, leaves: 2 },
+    devices: [[[write(mapping.leafBytes - 8, 16), read]], [[write(100, 1)]]],
+  };
+}

@@ -1,0 +1,158 @@
+import type { Bitmap } from '../../src/bitmap/bitmap.ts';
+import type { Core } from '../../src/core/core.ts';
+import type { DeviceLog } from '../../src/device/device-log.ts';
+import { READ, WRITE } from '../../src/iommu/access.ts';
+import type { Domain } from '../../src/iommu/domain.ts';
+import type { Iommu } from '../../src/iommu/iommu.ts';
+import type { Extent, Requester } from '../../src/iommu/requester.ts';
+import { Oracle, type OracleTotals } from '../../src/oracle/oracle.ts';
+import type { Steps } from '../../src/schedule/step.ts';
+import { PAGE, type Order, type Scenario } from './scenario.ts';
+
+/** Where the memory begins as the devices see it, and where it really lies. */
+const IOVA = 0x4000_0000;
+const PHYSICAL = 0x8000_0000;
+
+/** The smallest input widths that hold IOVA: fewer tables, the same code. */
+const INPUT_BITS = { amdv1: 32, vtdss: 39, 'armv8-s1': 32 };
+
+/** How many of the pages [from, to) are in the set. */
+function countPages(words: Uint32Array, from: number, to: number): number {
+  let count = 0;
+  for (let page = from; page < to; page++) count += (words[page >>> 5] >>> (page & 31)) & 1;
+  return count;
+}
+
+/** A machine at the beginning of a run: memory, IOMMU, devices, trackers, and the oracle beside them. */
+export class World {
+  readonly scenario: Scenario;
+  readonly order: Order;
+  readonly bytes: number;
+  readonly iommu: Iommu;
+  readonly domain: Domain;
+  readonly devices: readonly Requester[];
+  readonly into: Bitmap;
+  readonly oracle: Oracle;
+  /** Queues that have not ended. */
+  queuesRunning: number;
+  /** The devices have been told to start no more DMA. */
+  stopping = false;
+  /** Over-reported pages in whose leaf nothing had landed either: a leaf is no excuse for them. */
+  unexplained = 0;
+  /** Over-reported pages of a first report that may hold what landed while tracking was being switched on. */
+  excusedOver = 0;
+  readonly #logs: readonly DeviceLog[];
+  #tracking = false;
+
+  constructor(core: Core, scenario: Scenario, order: Order) {
+    const { mapping, tracker, devices } = scenario;
+    this.scenario = scenario;
+    this.order = order;
+    this.bytes = mapping.leafBytes * mapping.leaves;
+    this.iommu = core.iommu({ iotlb: scenario.iotlb, requests: 1, events: 1 });
+    const { format, granule, leafBytes } = mapping;
+    const options = { format, dirtyTracking: true, inputBits: INPUT_BITS[format], leafSizes: [leafBytes] };
+    this.domain = this.iommu.domain(granule ? { ...options, granule } : options);
+    if (scenario.fromStart) this.domain.setDirtyTracking(false);
+    this.domain.map({ iova: IOVA, pa: PHYSICAL, length: this.bytes, access: READ | WRITE });
+    this.devices = devices.map((_, i) => this.iommu.attach(i, this.domain));
+    const range = { iova: IOVA, length: this.bytes };
+    const logs = tracker === 'device-log' ? devices : [];
+    this.#logs = logs.map(() => core.deviceLog({ ranges: [range] }, this.iommu));
+    this.into = core.bitmap({ start: IOVA, length: this.bytes });
+    this.oracle = new Oracle(this.into.pages);
+    this.queuesRunning = devices.flat().length;
+    if (scenario.fromStart) return;
+    this.#forgetFirstState();
+    this.#logs.forEach((log, i) => this.devices[i].logTo(log));
+    this.#tracking = true;
+  }
+
+  /** IOVA of the byte at `offset`. */
+  iova(offset: number): number {
+    return IOVA + offset;
+  }
+
+  /** Every tracker starts while DMA runs. From its return on, landed writes count. */
+  *startTrackingSteps(): Steps<void> {
+    yield* this.domain.setDirtyTrackingSteps(true);
+    for (const [i, log] of this.#logs.entries()) yield* this.devices[i].logToSteps(log);
+    this.#tracking = true;
+  }
+
+  /** Whether no DMA is between translation and landing. */
+  idle(): boolean {
+    return this.iommu.inFlight.landedBefore(this.iommu.inFlight.now());
+  }
+
+  /** The bytes of a write reach physical memory. */
+  land(extents: readonly Extent[]): void {
+    if (!this.#tracking) return;
+    for (const { address, length } of extents) {
+      const offset = Number(address) - PHYSICAL;
+      if (offset < this.bytes) this.oracle.landBytes(offset, length);
+    }
+  }
+
+  /** The tracker's read of the dirty state of all of memory, into `into`. */
+  *read(): Steps<void> {
+    const { order, into } = this;
+    const range = { iova: IOVA, length: this.bytes, into, clear: order !== 'no-clear' };
+    const early = order === 'report-before-completion' ? order : 'safe';
+    if (this.scenario.tracker === 'device-log') {
+      for (const log of this.#logs) yield* log.reportSteps({ ...range, order: early });
+      return;
+    }
+    const misinvalidates = order === 'no-invalidate' || order === 'invalidate-before-clear';
+    yield* this.domain.readAndClearDirtySteps({ ...range, order: misinvalidates ? order : early });
+  }
+
+  /** The read has returned. The pages that it reported. */
+  judge(): Uint32Array {
+    const reported = this.into.words().slice();
+    const { over } = this.oracle.judge(reported);
+    // What landed while tracking was being switched on may be in the first report, and the oracle was not told of it.
+    const excused = this.scenario.fromStart && this.oracle.reports === 1;
+    if (excused) this.excusedOver = over;
+    else this.unexplained += this.#countUnexplained(reported, this.oracle.justified());
+    return reported;
+  }
+
+  /** What the oracle counted. */
+  totals(): OracleTotals {
+    return this.oracle.totals();
+  }
+
+  /** Maps or unmaps the leaf behind the memory. */
+  remap(mapped: boolean): void {
+    const { leafBytes } = this.scenario.mapping;
+    const iova = IOVA + this.bytes;
+    if (mapped) this.domain.map({ iova, pa: PHYSICAL + this.bytes, length: leafBytes, access: READ | WRITE });
+    else this.domain.unmap(iova, leafBytes);
+  }
+
+  close(): void {
+    for (const device of this.devices) device.close();
+    for (const log of this.#logs) log.close();
+    this.domain.close();
+    this.iommu.close();
+    this.into.close();
+  }
+
+  /** A domain that tracks from the start has only its own few leaves to clean, not all entries of its tables. */
+  #forgetFirstState(): void {
+    this.domain.readAndClearDirty({ iova: IOVA, length: this.bytes, into: this.into });
+    this.into.clear();
+  }
+
+  #countUnexplained(reported: Uint32Array, justified: Uint32Array): number {
+    const pagesOfLeaf = this.scenario.tracker === 'iommu' ? this.scenario.mapping.leafBytes / PAGE : 1;
+    let count = 0;
+    for (let leaf = 0; leaf < this.into.pages; leaf += pagesOfLeaf) {
+      if (countPages(justified, leaf, leaf + pagesOfLeaf) === 0) {
+        count += countPages(reported, leaf, leaf + pagesOfLeaf);
+      }
+    }
+    return count;
+  }
+}
