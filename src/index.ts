@@ -1,19 +1,13 @@
-export { open, Core, type OpenOptions } from './core/core.ts';
-export { Bitmap, type BitmapOptions, type DrainOptions, type PageRun, type Run } from './bitmap/bitmap.ts';
-export { DeviceLog, type DeviceLogOptions, type IovaRange, type ReportOptions } from './device/device-log.ts';
+export { open, type Core, type OpenOptions } from './core/core.ts';
+export type { Bitmap, BitmapOptions, DrainOptions, PageRun, Run } from './bitmap/bitmap.ts';
+export type { DeviceLog, DeviceLogOptions, IovaRange, ReportOptions } from './device/device-log.ts';
 export { READ, WRITE, type FaultReason } from './iommu/access.ts';
 export { FORMATS, type FormatInfo, type FormatName, type GranuleName } from './iommu/formats.ts';
-export {
-  Domain,
-  type DomainOptions,
-  type MapOptions,
-  type ReadDirtyOptions,
-  type Translation,
-} from './iommu/domain.ts';
+export type { Domain, DomainOptions, MapOptions, ReadDirtyOptions, Translation } from './iommu/domain.ts';
 export type { ReadOrder } from './iommu/dirty-read.ts';
 export type { ReportOrder } from './device/device-log.ts';
-export { Iommu, type IommuCounters, type IommuOptions } from './iommu/iommu.ts';
-export { Requester, type Extent, type Fault, type WriteLog } from './iommu/requester.ts';
+export type { Iommu, IommuCounters, IommuOptions } from './iommu/iommu.ts';
+export type { Extent, Fault, Requester, WriteLog } from './iommu/requester.ts';
 export { IommuError } from './errno/error.ts';
 export { ERRNO, type ErrnoCode } from './errno/errno.ts';
 export type { Step, Steps } from './schedule/step.ts';

@@ -133,12 +133,16 @@ export class Iommu {
       const right = 'it must be an integer from 0 to 2^32 - 1';
       throw new IommuError('EINVAL', op, `length of ${hex(iova)} is ${length}; ${right}`);
     }
-    checkAddress(op, 'iova', iova);
-    if (length > 0) lastOf(op, iova, length);
+    // The common case first: a number that ends below 2^53.
+    if (!(typeof iova === 'number' && iova >= 0 && Number.isSafeInteger(iova + length))) {
+      checkAddress(op, 'iova', iova);
+      if (length > 0) lastOf(op, iova, length);
+    }
     checkAccess(op, 'access', access);
     const core = this.#core;
-    const at = this.#slot + layout.IOMMU_RING_POSTED;
-    if (core.load32(at) >= this.#capacity) this.run();
-    core.storeRequest(this.#ring, core.add32(at, 1), iova, length, stream, access);
+    const posted = this.#slot + layout.IOMMU_RING_POSTED;
+    if (core.pushRequest(posted, this.#capacity, this.#ring, iova, length, stream, access)) return;
+    this.run();
+    core.pushRequest(posted, this.#capacity, this.#ring, iova, length, stream, access);
   }
 }

@@ -46,11 +46,14 @@ export class Instance {
     this.view(0, layout.HEADER_BYTES).fill(0);
     this.#raw = CLOSED;
     this.#memory = { buffer: new ArrayBuffer(0) };
+    this.#u32 = new Uint32Array(0);
   }
 
   /** The whole memory as u32; made again when a host has grown its memory. */
   get u32(): Uint32Array {
-    if (this.#u32.buffer !== this.#memory.buffer) this.#u32 = new Uint32Array(this.#memory.buffer);
+    // Growth detaches the old buffer, which leaves its views empty. Asking the memory for its buffer each time costs more
+    // than all the rest of an access.
+    if (this.#u32.length === 0) this.#u32 = new Uint32Array(this.#memory.buffer);
     return this.#u32;
   }
 
@@ -66,15 +69,6 @@ export class Instance {
 
   load32(offset: number): number {
     return this.u32[(this.base + offset) >>> 2];
-  }
-
-  /** Adds to the u32 at `offset`; what it was before. */
-  add32(offset: number, by: number): number {
-    const at = (this.base + offset) >>> 2;
-    const u32 = this.u32;
-    const before = u32[at];
-    u32[at] = before + by;
-    return before;
   }
 
   load64(offset: number): number {
@@ -107,10 +101,24 @@ export class Instance {
     }
   }
 
-  /** Writes a request into slot `index` of the ring at core offset `ring`: the one store of the batch's hot path. */
-  storeRequest(ring: number, index: number, iova: Address, length: number, stream: number, access: number): void {
-    const at = (this.base + ring + index * layout.REQUEST_BYTES) >>> 2;
+  /**
+   * Appends a request to the ring at core offset `ring`, whose fill lies at `posted`; false, and nothing is written, where it
+   * holds `capacity` of them. The one store of the batch's hot path.
+   */
+  pushRequest(
+    posted: number,
+    capacity: number,
+    ring: number,
+    iova: Address,
+    length: number,
+    stream: number,
+    access: number,
+  ): boolean {
     const u32 = this.u32;
+    const count = u32[(this.base + posted) >>> 2];
+    if (count >= capacity) return false;
+    u32[(this.base + posted) >>> 2] = count + 1;
+    const at = (this.base + ring + count * layout.REQUEST_BYTES) >>> 2;
     if (typeof iova === 'number') {
       u32[at] = iova >>> 0;
       u32[at + 1] = (iova / TWO_32) >>> 0;
@@ -120,6 +128,7 @@ export class Instance {
     }
     u32[at + 2] = length >>> 0;
     u32[at + 3] = (stream | (access << layout.REQUEST_FLAGS_SHIFT)) >>> 0;
+    return true;
   }
 
   /** Core offset of the slot that `handle` names. EBADF: a closed object. */
