@@ -229,6 +229,25 @@ describe.each(PLACES)('DMA: $name', (place) => {
     }
   });
 
+  it('that wraps at the top of a domain of 64 bits faults as a whole', () => {
+    const { core, instance } = siteAt(place, 4).core();
+    const iommu = core.iommu({ requests: 4 });
+    const domain = iommu.domain({ format: 'amdv1', inputBits: 64, dirtyTracking: true });
+    domain.map({ iova: 2n ** 64n - 8192n, pa: 0, length: 8192, access: 3, leafSizes: [4096] });
+    domain.map({ iova: 0, pa: 0, length: 4096, access: 3 });
+    const device = iommu.attach(1, domain);
+    const slot = instance.slot(iommu.handle, 'test');
+    const ring = instance.load32(slot + layout.IOMMU_RING);
+    const stream = instance.stream(device.handle);
+    instance.pushRequest(slot + layout.IOMMU_RING_POSTED, 4, ring, 2n ** 64n - 4096n, 8192, stream, WRITE);
+    expect(iommu.run()).toBe(1);
+    const [fault] = iommu.takeFaults().faults;
+    expect([fault.reason, fault.iova]).toEqual(['address-size', 2n ** 64n - 4096n]);
+    expect([0, 2n ** 64n - 4096n].map((iova) => domain.translate(iova)!.dirty)).toEqual([false, false]);
+    device.post(2n ** 64n - 8192n, 8192, WRITE);
+    expect([iommu.run(), domain.translate(2n ** 64n - 1n)!.dirty]).toEqual([0, true]);
+  });
+
   it('says what does not fit', () => {
     const { devices, iommu, core } = machine(place);
     const [device] = devices;
