@@ -12,10 +12,16 @@ export { iommuRun } from './dma/batch';
 export { deviceAccess } from './dma/access';
 export {
   domainCheckMap,
+  domainCheckMerge,
+  domainCheckSplit,
   domainCreate,
   domainDestroy,
   domainMap,
+  domainMerge,
   domainReadDirty,
+  domainSetDirty,
+  domainSplit,
+  domainTrace,
   domainTrack,
   domainTranslate,
   domainUnmap,

@@ -52,6 +52,7 @@ export const CORE_SLOTS = 28; //       slots that exist, in use or free
 export const CORE_FREE_SLOT = 32; //   index + 1 of the first free slot, 0 for none
 export const CORE_WANTED_UNITS = 36; // after ENOMEM: the units that the failed request asked for
 export const CORE_ISSUED = 40; //      generations that every slot counts as used: see load in src/core/snapshot.ts
+export const CORE_ABSENT = 48; //      u64 that is always 0: the entry of what a root does not cover
 export const CORE_FREE_LISTS = 64; //  9 x u32: first free block of each order 0..8, 0 for none
 
 export const MAILBOX = 0x80;
@@ -77,14 +78,14 @@ export const MAX_CHUNKS = 4095; // the end of the last one must be a number of 3
 export const MAX_ORDER = 8; // blocks of 2^11 .. 2^19 are split from a chunk; 2^20 and more are runs of whole chunks
 
 // A unit's tag. Only the first unit of a block carries one.
-//   31           16 15    8 7  6 5  4 3    0
-//   ┌──────────────┬───────┬────┬────┬──────┐
-//   │ live entries │       │free│used│order │    live entries: of the page table that lies in the block
-//   └──────────────┴───────┴────┴────┴──────┘
+//   31            8 7  6 5  4 3    0
+//   ┌───────────────┬────┬────┬──────┐
+//   │ live entries  │free│used│order │    live entries: of the page table that lies in the block
+//   └───────────────┴────┴────┴──────┘
 export const TAG_ORDER_MASK = 15;
 export const TAG_USED = 16;
 export const TAG_FREE = 64;
-export const TAG_LIVE_SHIFT = 16;
+export const TAG_LIVE_SHIFT = 8;
 
 // A chunk's entry: its state, and in the first chunk of a run the run's length.
 export const CHUNK_FREE = 0;
@@ -204,10 +205,10 @@ export const IOTLB_DIRTY = 4; //  flag beside ACCESS_READ and ACCESS_WRITE: writ
 export const DOMAIN_FORMAT = 16; //      FORMAT_*
 export const DOMAIN_TOP = 20; //         level of the root table
 export const DOMAIN_ROOT = 24; //        core offset of the root table
-export const DOMAIN_ROOT_ORDER = 28;
+export const DOMAIN_ROOT_ENTRIES = 28;
 export const DOMAIN_FLAGS = 32;
 export const DOMAIN_IOMMU = 36; //       handle
-export const DOMAIN_LAST = 40; //        u64: last input address
+export const DOMAIN_MASK = 40; //        u64: 2^input bits - 1
 export const DOMAIN_SIZES = 48; //       u64: leaf sizes that map may use, bit n = 2^n bytes
 export const DOMAIN_SIZES_USED = 56; //  u64: leaf sizes that have been mapped: what an IOTLB look-up probes
 export const DOMAIN_OUTPUT_LAST = 64; // u64
@@ -215,6 +216,14 @@ export const DOMAIN_TABLES = 72; //      tables, root included
 export const DOMAIN_LOOKUP_SHIFT = 76; // log2 of the stretch that one IOTLB look-up serves
 export const DOMAIN_TABLE_BYTES = 80; // u64
 export const DOMAIN_MAPPED = 88; //      u64: bytes mapped
+export const DOMAIN_BIAS = 96; //        u64: 0, or for sign-extended input addresses 2^(input bits - 1)
+export const DOMAIN_FIRST = 104; //      u64: aperture
+export const DOMAIN_LAST = 112; //       u64: aperture, inclusive
+export const DOMAIN_LEAST_TOP = 120; //  level below which a root that grows does not shrink
+
+export const CREATE_TRACKED = 1; // flags of domainCreate
+export const CREATE_SIGNED = 2;
+export const CREATE_FITTING = 4; // leaf sizes that do not fit the widths are left out instead of refused
 
 export const DOMAIN_TRACKABLE = 1; // allocated for dirty tracking: leaves are made so that hardware can track them
 export const DOMAIN_TRACKING = 2; //  hardware updates the dirty state
@@ -223,6 +232,20 @@ export const FORMAT_AMDV1 = 1;
 export const FORMAT_VTDSS = 2;
 export const FORMAT_ARMV8_S1_4K = 3;
 export const FORMAT_ARMV8_S1_64K = 4;
+export const FORMAT_ARMV8_S1_16K = 5;
+export const FORMAT_ARMV8_S2_4K = 6;
+export const FORMAT_ARMV8_S2_16K = 7;
+export const FORMAT_ARMV8_S2_64K = 8;
+export const FORMAT_X86_64 = 9;
+export const FORMAT_RISCV = 10;
+export const FORMAT_MOCK2K = 11;
+
+// An entry of a traced walk: 24 bytes.
+export const TRACE_BYTES = 24;
+export const TRACE_ENTRY = 0; //  u64
+export const TRACE_LEVEL = 8;
+export const TRACE_INDEX = 12;
+export const TRACE_TABLE = 16; // core offset
 
 export const READ_DIRTY_NO_CLEAR = 1;
 

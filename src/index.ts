@@ -3,7 +3,11 @@ export type { Bitmap, BitmapOptions, DrainOptions, PageRun, Run } from './bitmap
 export type { DeviceLog, DeviceLogOptions, IovaRange, ReportOptions } from './device/device-log.ts';
 export { READ, WRITE, type FaultReason } from './iommu/access.ts';
 export { FORMATS, type FormatInfo, type FormatName, type GranuleName } from './iommu/formats.ts';
-export type { Domain, DomainOptions, MapOptions, ReadDirtyOptions, Translation } from './iommu/domain.ts';
+export type { Domain, InputRange, MapOptions, ReadDirtyOptions, Translation, WalkStep } from './iommu/domain.ts';
+export type { DomainOptions, Quirks } from './iommu/domain-options.ts';
+export { decodeEntry, type DecodedEntry, type DecodedField } from './iommu/entries/decode.ts';
+export { encodeEntry, type EntryToEncode } from './iommu/entries/encode.ts';
+export type { PlaceOptions } from './iommu/entries/registry.ts';
 export type { ReadOrder } from './iommu/dirty-read.ts';
 export type { ReportOrder } from './device/device-log.ts';
 export type { Iommu, IommuCounters, IommuOptions } from './iommu/iommu.ts';

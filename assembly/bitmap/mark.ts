@@ -54,6 +54,27 @@ export function markAddresses(core: usize, slot: usize, first: u64, last: u64): 
   setBits(core + load<u32>(slot, BITMAP_DATA), <u32>(from - origin), <u32>(to - origin));
 }
 
+/**
+ * Marks in the bitmap at `slot`, which has them all, the units of 2^shift bytes from `address` on whose bits are set in
+ * `word`: bit i for unit i. `address` is a multiple of 64 units.
+ */
+export function markWord(core: usize, slot: usize, address: u64, word: u64, shift: u64): void {
+  if (load<u32>(slot, BITMAP_SHIFT) == <u32>shift) {
+    const page = <u32>((address - load<u64>(slot, BITMAP_START)) >> shift);
+    const at = core + load<u32>(slot, BITMAP_DATA) + ((page >> 6) << 3);
+    store<u64>(at, load<u64>(at) | (word << page));
+    if (page & 63) {
+      const high = word >> (64 - (page & 63));
+      if (high) store<u64>(at, load<u64>(at, 8) | high, 8);
+    }
+    return;
+  }
+  for (; word; word &= word - 1) {
+    const first = address + (ctz(word) << shift);
+    markAddresses(core, slot, first, first + (((<u64>1) << shift) - 1));
+  }
+}
+
 /** Marks pages `first` .. `first + count - 1`. EBADF; ERANGE: a page that the bitmap does not have; EINVAL: no page. */
 export function bitmapMark(core: usize, bitmap: u32, first: u32, count: u32): i32 {
   const slot = slotOf(core, bitmap, KIND_BITMAP);

@@ -5,6 +5,7 @@ import {
   CORE_TRANSFER,
   DEVICE_DOMAIN,
   DOMAIN_FORMAT,
+  DOMAIN_LOOKUP_SHIFT,
   E2BIG,
   DONE,
   EBADF,
@@ -26,7 +27,7 @@ import { logOf } from './requests';
 /**
  * One access of a device to the addresses MAIL0 .. MAIL1. The extents that it may touch lie in the transfer buffer as
  * (output address u64, length u32, unused u32), MAIL1 counts them. EBADF; EINVAL: no access, or last before first; E2BIG:
- * more than ACCESS_MAX_BYTES; EFAULT: see accessExtents.
+ * more than ACCESS_MAX_BYTES, or half of that with leaves of 2 KiB; EFAULT: see accessExtents.
  */
 export function deviceAccess(core: usize, device: u32, access: u32): i32 {
   const slot = slotOf(core, device, KIND_DEVICE);
@@ -34,11 +35,13 @@ export function deviceAccess(core: usize, device: u32, access: u32): i32 {
   const first = mail(core, MAIL0);
   const last = mail(core, MAIL1);
   if (!access || access & ~(ACCESS_READ | ACCESS_WRITE) || first > last) return fail(EINVAL);
-  if (last - first >= <u64>ACCESS_MAX_BYTES) return fail(E2BIG);
-  setFault(slot, FAULT_NONE, 0);
   const domain = load<u32>(slot, DEVICE_DOMAIN);
-  if (domain) {
-    const target = slotOf(core, domain, KIND_DOMAIN);
+  const target = domain ? slotOf(core, domain, KIND_DOMAIN) : 0;
+  // Each look-up may give an extent of its own, and a look-up of 2 KiB half as many bytes.
+  const most = (<u64>ACCESS_MAX_BYTES) >> (target ? 12 - load<u32>(target, DOMAIN_LOOKUP_SHIFT) : 0);
+  if (last - first >= most) return fail(E2BIG);
+  setFault(slot, FAULT_NONE, 0);
+  if (target) {
     return dispatch(load<u32>(target, DOMAIN_FORMAT), Op.Access, core, target, <u32>slot, access, 1);
   }
   const log = access & ACCESS_WRITE ? logOf(core, slot) : 0;

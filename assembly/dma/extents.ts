@@ -7,7 +7,6 @@ import {
   DEVICE_FAULT_IOVA,
   DEVICE_FAULT_REASON,
   DEVICE_IOMMU,
-  DOMAIN_LAST,
   DOMAIN_LOOKUP_SHIFT,
   DONE,
   EFAULT,
@@ -24,6 +23,7 @@ import {
 } from '../layout';
 import { slotOf } from '../memory/handles';
 import { fail, mail, post } from '../memory/mailbox';
+import { inRange } from '../pagetable/domain';
 import { Format } from '../pagetable/format';
 import { logWrite } from '../tracker/range-log';
 import { logOf } from './requests';
@@ -57,7 +57,6 @@ export function setFault(device: usize, reason: u32, iova: u64): void {
 export function accessExtents<F extends Format>(f: F, core: usize, domain: usize, device: usize, access: u32): i32 {
   const list = core + load<u32>(core, CORE_TRANSFER);
   const stretch = ((<u64>1) << load<u32>(domain, DOMAIN_LOOKUP_SHIFT)) - 1;
-  const limit = load<u64>(domain, DOMAIN_LAST);
   const handle = load<u32>(device, DEVICE_DOMAIN);
   const iommu = slotOf(core, load<u32>(device, DEVICE_IOMMU), KIND_IOMMU);
   const log = access & ACCESS_WRITE ? logOf(core, device) : 0;
@@ -65,7 +64,9 @@ export function accessExtents<F extends Format>(f: F, core: usize, domain: usize
   let at = mail(core, MAIL0);
   let count: u32 = 0;
   while (true) {
-    const found = at > limit ? <usize>FAULT_ADDRESS_SIZE : resolve<F>(f, core, iommu, domain, handle, at, access);
+    const found = !inRange(domain, at, at)
+      ? <usize>FAULT_ADDRESS_SIZE
+      : resolve<F>(f, core, iommu, domain, handle, at, access);
     if (found <= <usize>FAULT_BAD_STREAM) {
       setFault(device, <u32>found, at);
       post(core, MAIL1, count);

@@ -6,7 +6,6 @@ import {
   DEVICE_DOMAIN,
   DEVICE_LOG,
   DEVICE_REQUESTER,
-  DOMAIN_LAST,
   DOMAIN_LOOKUP_SHIFT,
   DONE,
   FAULT_ADDRESS_SIZE,
@@ -27,6 +26,7 @@ import {
 } from '../layout';
 import { slotOf, slotOfStream } from '../memory/handles';
 import { post } from '../memory/mailbox';
+import { inRange } from '../pagetable/domain';
 import { Format } from '../pagetable/format';
 import { logWrite } from '../tracker/range-log';
 import { recordFault } from './events';
@@ -63,7 +63,6 @@ export function runRequests<F extends Format>(
   const count = load<u32>(iommu, IOMMU_RING_POSTED);
   const ring = core + load<u32>(iommu, IOMMU_RING);
   const stretch = ((<u64>1) << load<u32>(domain, DOMAIN_LOOKUP_SHIFT)) - 1;
-  const limit = load<u64>(domain, DOMAIN_LAST);
   let head = load<u32>(iommu, IOMMU_RING_HEAD);
   for (; head < count; ++head) {
     const request = ring + head * REQUEST_BYTES;
@@ -84,7 +83,9 @@ export function runRequests<F extends Format>(
         return MORE;
       }
       const fault =
-        at > limit || last < first ? <usize>FAULT_ADDRESS_SIZE : resolve<F>(f, core, iommu, domain, handle, at, access);
+        !inRange(domain, at, at) || last < first
+          ? <usize>FAULT_ADDRESS_SIZE
+          : resolve<F>(f, core, iommu, domain, handle, at, access);
       if (fault <= <usize>FAULT_BAD_STREAM) {
         recordFault(core, iommu, <u32>fault, stream, load<u32>(device, DEVICE_REQUESTER), at, access);
         break;

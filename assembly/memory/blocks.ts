@@ -21,7 +21,7 @@ import {
   UNIT_SHIFT,
 } from '../layout';
 import { check } from './check';
-import { giveChunks, isRun, takeChunks } from './chunks';
+import { freeChunks, giveChunks, isRun, takeChunks } from './chunks';
 import { fail } from './mailbox';
 
 function tagOf(core: usize, at: u32): usize {
@@ -119,7 +119,10 @@ export function take(core: usize, bytes: u32): u32 {
   if (order <= <u32>MAX_ORDER) return takeBlock(core, order);
   const chunks = <u32>((<u64>bytes + ((1 << CHUNK_SHIFT) - 1)) >> CHUNK_SHIFT);
   const at = takeChunks(core, chunks, CHUNK_RUN);
-  if (at) memory.fill(core + at, 0, chunks << CHUNK_SHIFT);
+  if (at) {
+    memory.fill(core + at, 0, chunks << CHUNK_SHIFT);
+    store<u32>(tagOf(core, at), TAG_USED);
+  }
   return at;
 }
 
@@ -133,10 +136,23 @@ export function noMemory(core: usize, bytes: u64): i32 {
   return fail(ENOMEM);
 }
 
+/** How many blocks of 2^(11 + order) bytes could be taken, order 0 .. 8. */
+export function spareBlocks(core: usize, order: u32): u64 {
+  let blocks = (<u64>freeChunks(core)) << (MAX_ORDER + 1 - order);
+  for (let have = order; have <= <u32>MAX_ORDER; ++have) {
+    for (let at = load<u32>(listOf(core, have)); at; at = load<u32>(core + at)) blocks += (<u64>1) << (have - order);
+  }
+  return blocks;
+}
+
 /** Gives back what `take` or `takeBlock` gave. */
 export function give(core: usize, at: u32): void {
-  if (isRun(core, at)) giveChunks(core, at);
-  else giveBlock(core, at);
+  if (isRun(core, at)) {
+    store<u32>(tagOf(core, at), 0);
+    giveChunks(core, at);
+  } else {
+    giveBlock(core, at);
+  }
 }
 
 /** Adds to the count of live entries of the page table at core offset `at`; the new count. */

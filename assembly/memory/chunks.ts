@@ -40,6 +40,15 @@ export function takeChunks(core: usize, count: u32, state: u32): u32 {
   return 0;
 }
 
+/** How many chunks are free. */
+export function freeChunks(core: usize): u32 {
+  let count: u32 = 0;
+  for (let chunk: u32 = 0; chunk < load<u32>(core, CORE_CHUNKS); ++chunk) {
+    if (chunkState(core, chunk) == CHUNK_FREE) ++count;
+  }
+  return count;
+}
+
 /** Gives back the run that starts at core offset `at`. */
 export function giveChunks(core: usize, at: u32): void {
   const first = at >> CHUNK_SHIFT;

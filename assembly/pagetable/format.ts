@@ -6,19 +6,26 @@
  *
  * Terms. Level 0 is the table of the smallest leaves. A table has 2^tableBits entries of 8 bytes, the root possibly fewer. An
  * entry of level n covers 2^(granuleShift + n * tableBits) bytes. A leaf larger than that, but smaller than an entry of
- * the next level, lies in several entries side by side: its replicas.
+ * the next level, lies in several entries side by side: its replicas, or a contiguous run. Hardware may make any one of
+ * them dirty.
  */
 export abstract class Format {
   /** log2 of the smallest leaf's size, bytes. */
   abstract granuleShift(): u32;
   /** log2 of the entries of a table. */
   abstract tableBits(): u32;
-  /** Sizes that a leaf can have, bit n = 2^n bytes. */
-  abstract leafSizes(): u64;
-  /** Whether a domain can have input addresses of `bits` bits. */
-  abstract takesInputBits(bits: u32): bool;
-  /** Bits of an output address. */
-  abstract outputBits(): u32;
+  /** Sizes that a leaf can have with output addresses of `outputBits`, bit n = 2^n bytes. */
+  abstract leafSizes(outputBits: u32): u64;
+  /** Those that are a hint on a run of smaller leaves (Contiguous, NAPOT): not used unless asked for. */
+  abstract contiguousSizes(): u64;
+  /** Whether a domain can have input addresses of `bits` bits, sign-extended or from 0 on. */
+  abstract takesInputBits(bits: u32, signed: bool): bool;
+  /** Whether output addresses can have `bits` bits. */
+  abstract takesOutputBits(bits: u32): bool;
+  /** log2 of the entries that a root table may have at most. */
+  abstract rootBits(): u32;
+  /** Whether the root may move up a level when an address beyond it is mapped. */
+  abstract growsTop(): bool;
 
   abstract isPresent(entry: u64): bool;
   /** Whether a present entry of level 1 or higher points to a table. */
@@ -34,8 +41,10 @@ export abstract class Format {
   /** What a table entry lets through: ACCESS_READ | ACCESS_WRITE. */
   abstract tableAccess(entry: u64): u32;
 
-  /** A leaf of 2^shift bytes; `tracked` where its domain was made for dirty tracking. All replicas are this value. */
+  /** The first entry of a leaf of 2^shift bytes; `tracked` where its domain was made for dirty tracking. */
   abstract makeLeaf(address: u64, shift: u32, level: u32, access: u32, tracked: bool): u64;
+  /** What each further entry of a leaf in `level` adds to the one before: 0 where all are equal. */
+  abstract runStride(level: u32): u64;
   /** An entry of `level` that points to the table at core offset `offset`. */
   abstract makeTable(offset: u32, level: u32): u64;
 
@@ -44,6 +53,10 @@ export abstract class Format {
   abstract makeDirty(entry: u64): u64;
   /** The dirty entry cleaned again. */
   abstract makeClean(entry: u64): u64;
+  /** The entry is dirty where, after XOR with dirtyFlip, these two bits are set: what vectors test. Absent entries are not. */
+  abstract dirtyBit(): u64;
+  abstract armedBit(): u64;
+  abstract dirtyFlip(): u64;
   /** Whether hardware tracks from the moment on that a leaf is made for it, with no switch for the domain. */
   abstract tracksAlways(): bool;
 }

@@ -3,7 +3,6 @@ import {
   ACCESS_WRITE,
   CORE_WANTED_UNITS,
   DOMAIN_FLAGS,
-  DOMAIN_LAST,
   DOMAIN_MAPPED,
   DOMAIN_OUTPUT_LAST,
   DOMAIN_ROOT,
@@ -19,12 +18,12 @@ import {
   MORE,
   UNIT_SHIFT,
 } from '../layout';
-import { addLive, take } from '../memory/blocks';
+import { addLive, liveEntries, take } from '../memory/blocks';
 import { fail } from '../memory/mailbox';
-import { countTable } from './domain';
+import { countTable, growTop, inRange } from './domain';
 import { Format } from './format';
 import { prune } from './prune';
-import { entryOfWalk, entryShift, indexAt, levelOf, levelOfWalk, replicasOf, walk } from './walk';
+import { covers, entriesOf, entryOfWalk, entryShift, indexAt, levelOf, levelOfWalk, replicasOf, walk } from './walk';
 
 /**
  * Whether [iova, last] -> pa can be mapped as far as addresses go: DONE, -EINVAL (no rights, or not aligned to the
@@ -36,10 +35,8 @@ export function checkMap(domain: usize, iova: u64, last: u64, pa: u64, access: u
   const mask = ((<u64>1) << ctz(sizes)) - 1;
   if (last < iova || (iova | pa | (last + 1)) & mask) return fail(EINVAL);
   const lastPa = pa + (last - iova);
-  if (last > load<u64>(domain, DOMAIN_LAST) || lastPa < pa || lastPa > load<u64>(domain, DOMAIN_OUTPUT_LAST)) {
-    return fail(ERANGE);
-  }
-  return DONE;
+  const reachable = lastPa >= pa && lastPa <= load<u64>(domain, DOMAIN_OUTPUT_LAST);
+  return reachable && inRange(domain, iova, last) ? DONE : fail(ERANGE);
 }
 
 /** log2 of the largest leaf of `sizes` that may start at iova -> pa and end by `last`. */
@@ -64,13 +61,13 @@ export function checkFree<F extends Format>(
   budget: u32,
 ): i32 {
   let cursor = load<u64>(cursorAt);
-  while (true) {
+  while (covers<F>(f, domain, cursor)) {
     const found = walk<F>(f, core, domain, cursor);
     const level = levelOfWalk(found);
     const size = (<u64>1) << entryShift<F>(f, level);
     let at = entryOfWalk(found);
     // Neighbours in the same table need no walk of their own.
-    for (let rest = (1 << f.tableBits()) - indexAt<F>(f, level, cursor); rest; --rest, at += 8) {
+    for (let rest = entriesOf<F>(f, domain, level) - indexAt<F>(f, domain, level, cursor); rest; --rest, at += 8) {
       const entry = load<u64>(at);
       if (f.isPresent(entry)) {
         if (level && f.isTable(entry)) break;
@@ -84,6 +81,7 @@ export function checkFree<F extends Format>(
       }
     }
   }
+  return DONE;
 }
 
 /** What `descend` returns for a leaf in the way; no table lies at this offset. */
@@ -96,7 +94,7 @@ const BLOCKED: u32 = 1;
 function descend<F extends Format>(f: F, core: usize, domain: usize, iova: u64, level: u32): u32 {
   let table = load<u32>(domain, DOMAIN_ROOT);
   for (let at = load<u32>(domain, DOMAIN_TOP); at > level; --at) {
-    const slot = core + table + (indexAt<F>(f, at, iova) << 3);
+    const slot = core + table + (indexAt<F>(f, domain, at, iova) << 3);
     const entry = load<u64>(slot);
     if (f.isPresent(entry)) {
       if (!f.isTable(entry)) return BLOCKED;
@@ -134,6 +132,62 @@ function wantTables<F extends Format>(f: F, core: usize, domain: usize, iova: u6
 }
 
 /**
+ * Writes the leaves of 2^shift bytes for `count` entries from `at` on, `copies` entries each, the first one to `pa`. Where
+ * the entries of neighbours differ by a constant, which holds but across a split address field, two are written at a time.
+ */
+export function fillLeaves<F extends Format>(
+  f: F,
+  at: usize,
+  count: u32,
+  copies: u32,
+  pa: u64,
+  shift: u32,
+  level: u32,
+  access: u32,
+  tracked: bool,
+): void {
+  const size = (<u64>1) << shift;
+  const first = f.makeLeaf(pa, shift, level, access, tracked);
+  const end = at + (count << 3);
+  if (copies == 1 && count > 1) {
+    const step = f.makeLeaf(pa + size, shift, level, access, tracked) - first;
+    if (first + step * (count - 1) == f.makeLeaf(pa + size * (count - 1), shift, level, access, tracked)) {
+      let pair = i64x2.replace_lane(i64x2.splat(first), 1, first + step);
+      const ahead = i64x2.splat(step << 1);
+      for (const pairs = at + ((count & ~1) << 3); at < pairs; at += 16) {
+        v128.store(at, pair);
+        pair = i64x2.add(pair, ahead);
+      }
+      if (at < end) store<u64>(at, i64x2.extract_lane(pair, 0));
+      return;
+    }
+  }
+  const stride = f.runStride(level);
+  for (; at < end; pa += size) {
+    let entry = f.makeLeaf(pa, shift, level, access, tracked);
+    for (let i: u32 = 0; i < copies; ++i, at += 8, entry += stride) store<u64>(at, entry);
+  }
+}
+
+/** How many leaves of 2^shift bytes follow each other from `cursor` -> `pa` until a larger or smaller one fits better, or `last`. */
+function sameSize(sizes: u64, shift: u32, cursor: u64, pa: u64, last: u64): u64 {
+  const left = (last - cursor) >> shift;
+  const rest = ((last - cursor) & (((<u64>1) << shift) - 1)) == ((<u64>1) << shift) - 1;
+  let count = rest ? left + 1 : left;
+  const larger = shift < 63 ? sizes >> (shift + 1) : 0;
+  if (larger) {
+    // The next larger leaf begins where both addresses are aligned to it, if they ever are.
+    const next = <u64>shift + 1 + ctz(larger);
+    const mask = ((<u64>1) << next) - 1;
+    const until = (((<u64>1) << next) - (cursor & mask)) & mask;
+    if ((cursor & mask) == (pa & mask) && until && last - cursor >= until) {
+      if (last - cursor - until >= mask) count = min(count, until >> shift);
+    }
+  }
+  return count;
+}
+
+/**
  * Maps [cursor, last] to `pa` on, with the largest leaves of `sizes` that fit, at most `budget` leaves at a time. The range
  * must be free (checkFree) and has passed checkMap. DONE; MORE; -ENOMEM or -EADDRINUSE with everything before the cursor
  * mapped. The next address is posted at `cursorAt` in each case.
@@ -152,6 +206,12 @@ export function mapLeaves<F extends Format>(
   const tracked = (load<u32>(domain, DOMAIN_FLAGS) & DOMAIN_TRACKABLE) != 0;
   let cursor = load<u64>(cursorAt);
   const offset = pa - cursor;
+  // The first leaf may be as large as all that the root covers, and then lies one level up.
+  if (!growTop<F>(f, core, domain, last, levelOf<F>(f, bestShift(sizes, cursor, pa, last)))) {
+    wantTables<F>(f, core, domain, cursor, last, 0);
+    prune<F>(f, core, domain, cursor);
+    return fail(ENOMEM);
+  }
   while (true) {
     const shift = bestShift(sizes, cursor, cursor + offset, last);
     const level = levelOf<F>(f, shift);
@@ -163,31 +223,19 @@ export function mapLeaves<F extends Format>(
     }
     if (table == BLOCKED) return fail(EADDRINUSE);
     const copies = replicasOf<F>(f, shift, level);
-    let index = indexAt<F>(f, level, cursor);
-    let filled: u32 = 0;
-    let status: i32;
-    do {
-      const entry = f.makeLeaf(cursor + offset, shift, level, access, tracked);
-      const at = core + table + (index << 3);
-      if (anyPresent<F>(f, at, copies)) {
-        status = fail(EADDRINUSE);
-        break;
-      }
-      for (let i: u32 = 0; i < copies; ++i) store<u64>(at + (i << 3), entry);
-      filled += copies;
-      index += copies;
-      cursor += (<u64>1) << shift;
-      status = cursor - 1 == last ? DONE : MORE;
-    } while (
-      --budget != 0 &&
-      status == MORE &&
-      index >> f.tableBits() == 0 &&
-      bestShift(sizes, cursor, cursor + offset, last) == shift
-    );
-    addLive(core, table, filled);
+    const index = indexAt<F>(f, domain, level, cursor);
+    const room = (entriesOf<F>(f, domain, level) - index) / copies;
+    const leaves = <u32>min<u64>(min<u32>(room, budget), sameSize(sizes, shift, cursor, cursor + offset, last));
+    const at = core + table + (index << 3);
+    if (liveEntries(core, table) && anyPresent<F>(f, at, leaves * copies)) return fail(EADDRINUSE);
+    fillLeaves<F>(f, at, leaves * copies, copies, cursor + offset, shift, level, access, tracked);
+    addLive(core, table, leaves * copies);
     store<u64>(domain, load<u64>(domain, DOMAIN_SIZES_USED) | ((<u64>1) << shift), DOMAIN_SIZES_USED);
-    store<u64>(domain, load<u64>(domain, DOMAIN_MAPPED) + ((<u64>(filled / copies)) << shift), DOMAIN_MAPPED);
+    store<u64>(domain, load<u64>(domain, DOMAIN_MAPPED) + ((<u64>leaves) << shift), DOMAIN_MAPPED);
+    cursor += (<u64>leaves) << shift;
     store<u64>(cursorAt, cursor);
-    if (status != MORE || budget == 0) return status;
+    if (cursor - 1 == last) return DONE;
+    budget -= leaves;
+    if (!budget) return MORE;
   }
 }

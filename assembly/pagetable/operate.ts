@@ -8,12 +8,14 @@ import { readDirty } from './dirty';
 import { createDomain, freeTables } from './domain';
 import { Format } from './format';
 import { checkFree, mapLeaves } from './map';
+import { checkSplit, mergeLeaves, setDirty, splitLeaves } from './resize';
+import { traceWalk } from './trace';
 import { translateIova } from './translate';
 import { unmapLeaves } from './unmap';
 
 /** What to do; `a`, `b` and `budget` of `operate` are its 32-bit arguments. */
 export const enum Op {
-  /** a: handle of the IOMMU, b: input bits | tracked << 8, budget: format; MAIL0: leaf sizes. */
+  /** a: handle of the IOMMU, b: input bits | flags << 8, budget: format; mailbox: see createDomain. */
   Create,
   Free,
   /** MAIL0: cursor, MAIL1: last. */
@@ -26,6 +28,16 @@ export const enum Op {
   Translate,
   /** a: address of the target bitmap's slot or 0, b: flags; MAIL0: cursor, MAIL1 .. 3: see readDirty, MAIL4 .. 5: query. */
   ReadDirty,
+  /** MAIL0: iova. */
+  SetDirty,
+  /** a: log2 of the size; MAIL0: cursor, MAIL1: last, MAIL2: tables needed so far, MAIL3: first. */
+  CheckSplit,
+  /** a: log2 of the size; MAIL0: cursor, MAIL1: last. */
+  Split,
+  CheckMerge,
+  Merge,
+  /** MAIL0: iova. */
+  Trace,
   /** a: address of the IOMMU's slot, b: handle of the domain. */
   RunRequests,
   /** a: address of the device's slot, b: access; MAIL0: iova, MAIL1: last. */
@@ -36,7 +48,7 @@ export function operate<F extends Format>(f: F, op: Op, core: usize, domain: usi
   const cursorAt: usize = core + MAILBOX;
   switch (op) {
     case Op.Create:
-      return createDomain<F>(f, core, budget, a, b & 0xff, mail(core, MAIL0), b >> 8 != 0);
+      return createDomain<F>(f, core, budget, a, b & 0xff, b >> 8);
     case Op.Free:
       freeTables<F>(f, core, domain);
       return DONE;
@@ -55,6 +67,18 @@ export function operate<F extends Format>(f: F, op: Op, core: usize, domain: usi
       return translateIova<F>(f, core, domain, mail(core, MAIL0));
     case Op.ReadDirty:
       return readDirty<F>(f, core, domain, cursorAt, mail(core, MAIL4), mail(core, MAIL5), a, b, budget);
+    case Op.SetDirty:
+      return setDirty<F>(f, core, domain, mail(core, MAIL0));
+    case Op.CheckSplit:
+      return checkSplit<F>(f, core, domain, cursorAt, mail(core, MAIL3), mail(core, MAIL1), a, budget);
+    case Op.Split:
+      return splitLeaves<F>(f, core, domain, cursorAt, mail(core, MAIL1), a, budget);
+    case Op.CheckMerge:
+      return mergeLeaves<F>(f, core, domain, cursorAt, mail(core, MAIL1), a, false, budget);
+    case Op.Merge:
+      return mergeLeaves<F>(f, core, domain, cursorAt, mail(core, MAIL1), a, true, budget);
+    case Op.Trace:
+      return traceWalk<F>(f, core, domain, mail(core, MAIL0));
     case Op.RunRequests:
       return runRequests<F>(f, core, domain, a, b, budget);
     case Op.Access:

@@ -2,10 +2,12 @@
 
 import { checkTarget } from '../bitmap/drain';
 import {
+  CREATE_FITTING,
+  CREATE_SIGNED,
+  CREATE_TRACKED,
   DOMAIN_FLAGS,
   DOMAIN_FORMAT,
   DOMAIN_IOMMU,
-  DOMAIN_LAST,
   DOMAIN_TRACKABLE,
   DOMAIN_TRACKING,
   DONE,
@@ -29,6 +31,7 @@ import {
 import { closeSlot, slotOf } from '../memory/handles';
 import { fail, mail } from '../memory/mailbox';
 import { dispatch } from './dispatch';
+import { inRange } from './domain';
 import { checkMap } from './map';
 import { Op } from './operate';
 
@@ -40,12 +43,14 @@ function addUser(slot: usize, delta: i32): void {
   store<u32>(slot, load<u32>(slot, SLOT_USERS) + delta, SLOT_USERS);
 }
 
-/** A domain behind `iommu`; MAIL0 narrows the leaf sizes (0: all). Its handle, or EBADF, EINVAL, ENOMEM. */
-export function domainCreate(core: usize, iommu: u32, format: u32, inputBits: u32, tracked: u32): i32 {
+/**
+ * A domain behind `iommu`; `flags` are CREATE_*, the mailbox is that of createDomain. Its handle, or EBADF, EINVAL, ENOMEM.
+ */
+export function domainCreate(core: usize, iommu: u32, format: u32, inputBits: u32, flags: u32): i32 {
   const owner = slotOf(core, iommu, KIND_IOMMU);
   if (!owner) return fail(EBADF);
-  if (inputBits > 64) return fail(EINVAL);
-  const handle = dispatch(format, Op.Create, core, 0, iommu, inputBits | (tracked ? 256 : 0), format);
+  if (inputBits > 64 || flags & ~(CREATE_TRACKED | CREATE_SIGNED | CREATE_FITTING)) return fail(EINVAL);
+  const handle = dispatch(format, Op.Create, core, 0, iommu, inputBits | (flags << 8), format);
   if (handle > 0) addUser(owner, 1);
   return handle;
 }
@@ -119,6 +124,50 @@ export function domainReadDirty(core: usize, domain: u32, bitmap: u32, flags: u3
   return status == DONE ? run(core, slot, Op.ReadDirty, <u32>into, flags, budget) : status;
 }
 
+/** Marks the leaf of MAIL0 dirty. EBADF, ERANGE, ENOENT, EINVAL: see setDirty. */
+export function domainSetDirty(core: usize, domain: u32): i32 {
+  const slot = slotOf(core, domain, KIND_DOMAIN);
+  if (!slot) return fail(EBADF);
+  const status = checkRange(slot, mail(core, MAIL0), mail(core, MAIL0));
+  return status == DONE ? run(core, slot, Op.SetDirty, 0, 0, 1) : status;
+}
+
+/**
+ * Whether domainSplit may be; MAIL0 is the cursor, MAIL3 .. MAIL1 the range, MAIL2 counts tables: see checkSplit. MORE: call again. EBADF, EINVAL,
+ * ERANGE, ENOENT, ENOMEM; nothing is changed.
+ */
+export function domainCheckSplit(core: usize, domain: u32, shift: u32, budget: u32): i32 {
+  return resize(core, domain, Op.CheckSplit, shift, budget);
+}
+
+/** Splits the leaves of MAIL0 .. MAIL1 down to 2^shift bytes; MAIL0 is the cursor. MORE: call again. See splitLeaves. */
+export function domainSplit(core: usize, domain: u32, shift: u32, budget: u32): i32 {
+  return resize(core, domain, Op.Split, shift, budget);
+}
+
+/** Whether domainMerge may be; MAIL0 is the cursor. MORE: call again. EBADF, EINVAL, ERANGE; nothing is changed. */
+export function domainCheckMerge(core: usize, domain: u32, shift: u32, budget: u32): i32 {
+  return resize(core, domain, Op.CheckMerge, shift, budget);
+}
+
+/** Merges MAIL0 .. MAIL1 into leaves of 2^shift bytes; MAIL0 is the cursor. MORE: call again. See mergeLeaves. */
+export function domainMerge(core: usize, domain: u32, shift: u32, budget: u32): i32 {
+  return resize(core, domain, Op.Merge, shift, budget);
+}
+
+function resize(core: usize, domain: u32, op: Op, shift: u32, budget: u32): i32 {
+  const slot = slotOf(core, domain, KIND_DOMAIN);
+  if (!slot) return fail(EBADF);
+  const status = checkRange(slot, mail(core, MAIL0), mail(core, MAIL1));
+  return status == DONE ? run(core, slot, op, shift, 0, budget) : status;
+}
+
+/** The entries that a walk to MAIL0 reads, in the transfer buffer: see traceWalk. EBADF, ERANGE. */
+export function domainTrace(core: usize, domain: u32): i32 {
+  const slot = slotOf(core, domain, KIND_DOMAIN);
+  return slot ? run(core, slot, Op.Trace, 0, 0, 1) : fail(EBADF);
+}
+
 /** Switches the hardware's dirty updates of a domain. EBADF; EOPNOTSUPP: a domain not made for tracking. */
 export function domainTrack(core: usize, domain: u32, enable: u32): i32 {
   const slot = slotOf(core, domain, KIND_DOMAIN);
@@ -131,5 +180,5 @@ export function domainTrack(core: usize, domain: u32, enable: u32): i32 {
 
 function checkRange(slot: usize, first: u64, last: u64): i32 {
   if (first > last) return fail(EINVAL);
-  return last > load<u64>(slot, DOMAIN_LAST) ? fail(ERANGE) : DONE;
+  return inRange(slot, first, last) ? DONE : fail(ERANGE);
 }

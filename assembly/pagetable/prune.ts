@@ -1,13 +1,13 @@
 import { DOMAIN_ROOT, DOMAIN_TOP } from '../layout';
 import { addLive, give, liveEntries } from '../memory/blocks';
-import { countTable } from './domain';
+import { countTable, shrinkTop } from './domain';
 import { Format } from './format';
-import { indexAt } from './walk';
+import { covers, indexAt } from './walk';
 
 /** Frees the empty tables below the one at core offset `table` on the way to `iova`; whether that one is empty then. */
 function pruneBelow<F extends Format>(f: F, core: usize, domain: usize, table: u32, level: u32, iova: u64): bool {
   if (level) {
-    const at = core + table + (indexAt<F>(f, level, iova) << 3);
+    const at = core + table + (indexAt<F>(f, domain, level, iova) << 3);
     const entry = load<u64>(at);
     if (f.isPresent(entry) && f.isTable(entry)) {
       const child = f.tableOffset(entry);
@@ -22,7 +22,10 @@ function pruneBelow<F extends Format>(f: F, core: usize, domain: usize, table: u
   return liveEntries(core, table) == 0;
 }
 
-/** Frees the tables on the way to `iova` that no longer hold anything; the root stays. */
+/** Frees the tables on the way to `iova` that no longer hold anything; the root stays, or shrinks where it had grown. */
 export function prune<F extends Format>(f: F, core: usize, domain: usize, iova: u64): void {
-  pruneBelow<F>(f, core, domain, load<u32>(domain, DOMAIN_ROOT), load<u32>(domain, DOMAIN_TOP), iova);
+  if (covers<F>(f, domain, iova)) {
+    pruneBelow<F>(f, core, domain, load<u32>(domain, DOMAIN_ROOT), load<u32>(domain, DOMAIN_TOP), iova);
+  }
+  shrinkTop<F>(f, core, domain);
 }

@@ -1,5 +1,6 @@
-import { DOMAIN_LAST, ENOENT, ERANGE, DONE, IOTLB_DIRTY, MAIL0, MAIL1, MAIL2 } from '../layout';
+import { DONE, ENOENT, ERANGE, IOTLB_DIRTY, MAIL0, MAIL1, MAIL2 } from '../layout';
 import { fail, post } from '../memory/mailbox';
+import { inRange } from './domain';
 import { Format } from './format';
 import { replicasOf, entryOfWalk, accessOfWalk, levelOfWalk, walk } from './walk';
 
@@ -18,7 +19,7 @@ export function leafIsDirty<F extends Format>(f: F, at: usize, shift: u32, level
  * size to MAIL1, and ACCESS_* | IOTLB_DIRTY to MAIL2. -ENOENT: not mapped; -ERANGE: beyond the input range.
  */
 export function translateIova<F extends Format>(f: F, core: usize, domain: usize, iova: u64): i32 {
-  if (iova > load<u64>(domain, DOMAIN_LAST)) return fail(ERANGE);
+  if (!inRange(domain, iova, iova)) return fail(ERANGE);
   const found = walk<F>(f, core, domain, iova);
   const at = entryOfWalk(found);
   const entry = load<u64>(at);

@@ -1,9 +1,31 @@
-import { DOMAIN_MAPPED, DONE, EINVAL, MORE } from '../layout';
+import { DOMAIN_MAPPED, DOMAIN_TOP, DONE, EINVAL, MORE } from '../layout';
 import { addLive, liveEntries } from '../memory/blocks';
 import { fail } from '../memory/mailbox';
+import { shrinkTop } from './domain';
 import { Format } from './format';
 import { prune } from './prune';
-import { entryOfWalk, entryShift, indexAt, levelOfWalk, replicasOf, walk } from './walk';
+import { covers, entriesOf, entryOfWalk, entryShift, indexAt, levelOfWalk, replicasOf, walk } from './walk';
+
+/**
+ * How many of the `most` entries from `at` on can go at once, without a look at each: all, where the table is full and its
+ * leaves fill one entry each.
+ */
+function wholeRun<F extends Format>(
+  f: F,
+  core: usize,
+  table: u32,
+  entries: u32,
+  level: u32,
+  at: usize,
+  most: u32,
+): u32 {
+  if (level || liveEntries(core, table) != entries) return 0;
+  const end = at + (most << 3);
+  for (let p = at; p < end; p += 8) {
+    if (f.leafShift(load<u64>(p), 0) != f.granuleShift()) return 0;
+  }
+  return most;
+}
 
 /**
  * Removes the leaves of [cursor, last], at most `budget` at a time, and the tables that become empty. A leaf that reaches
@@ -21,14 +43,28 @@ export function unmapLeaves<F extends Format>(
   let cursor = load<u64>(cursorAt);
   let status: i32 = MORE;
   do {
+    if (!covers<F>(f, domain, cursor)) return DONE;
     const found = walk<F>(f, core, domain, cursor);
     const level = levelOfWalk(found);
     const first = cursor;
     let at = entryOfWalk(found);
-    let index = indexAt<F>(f, level, cursor);
+    let index = indexAt<F>(f, domain, level, cursor);
+    const entries = entriesOf<F>(f, domain, level);
     const table = <u32>(at - core - (index << 3));
     let cleared: u32 = 0;
-    while (status == MORE && budget != 0 && index >> f.tableBits() == 0) {
+
+    const span = entryShift<F>(f, level);
+    const whole = <u32>min<u64>(min<u32>(entries - index, budget), (last - cursor + 1) >> span);
+    if (whole > 1 && !(cursor & (((<u64>1) << span) - 1))) {
+      cleared = wholeRun<F>(f, core, table, entries, level, at, whole);
+      memory.fill(at, 0, cleared << 3);
+      at += cleared << 3;
+      index += cleared;
+      cursor += (<u64>cleared) << span;
+      budget -= cleared;
+      if (cleared && cursor - 1 >= last) status = DONE;
+    }
+    while (status == MORE && budget != 0 && index < entries) {
       const entry = load<u64>(at);
       if (!f.isPresent(entry)) {
         status = DONE;
@@ -47,8 +83,9 @@ export function unmapLeaves<F extends Format>(
     }
     if (cleared) {
       addLive(core, table, -cleared);
-      store<u64>(domain, load<u64>(domain, DOMAIN_MAPPED) - ((<u64>cleared) << entryShift<F>(f, level)), DOMAIN_MAPPED);
+      store<u64>(domain, load<u64>(domain, DOMAIN_MAPPED) - ((<u64>cleared) << span), DOMAIN_MAPPED);
       if (liveEntries(core, table) == 0) prune<F>(f, core, domain, first);
+      else if (level == load<u32>(domain, DOMAIN_TOP)) shrinkTop<F>(f, core, domain);
     }
     store<u64>(cursorAt, cursor);
   } while (status == MORE && budget != 0);

@@ -1,4 +1,12 @@
-import { ACCESS_READ, ACCESS_WRITE, DOMAIN_ROOT, DOMAIN_TOP } from '../layout';
+import {
+  ACCESS_READ,
+  ACCESS_WRITE,
+  CORE_ABSENT,
+  DOMAIN_MASK,
+  DOMAIN_ROOT,
+  DOMAIN_ROOT_ENTRIES,
+  DOMAIN_TOP,
+} from '../layout';
 import { Format } from './format';
 
 /** log2 of the bytes that an entry of `level` covers. */
@@ -16,9 +24,24 @@ export function replicasOf<F extends Format>(f: F, shift: u32, level: u32): u32 
   return 1 << (shift - entryShift<F>(f, level));
 }
 
-/** Position of the entry for `iova` in its table of `level`. */
-export function indexAt<F extends Format>(f: F, level: u32, iova: u64): u32 {
+/** Position of the entry for `iova` in its table of `level`; in the root of a growing domain possibly beyond its end. */
+export function indexAt<F extends Format>(f: F, domain: usize, level: u32, iova: u64): u32 {
+  if (level == load<u32>(domain, DOMAIN_TOP)) {
+    const index = (iova & load<u64>(domain, DOMAIN_MASK)) >> entryShift<F>(f, level);
+    return <u32>min(index, <u64>u32.MAX_VALUE);
+  }
   return (<u32>(iova >> entryShift<F>(f, level))) & ((1 << f.tableBits()) - 1);
+}
+
+/** How many entries a table of `level` has. */
+export function entriesOf<F extends Format>(f: F, domain: usize, level: u32): u32 {
+  return level == load<u32>(domain, DOMAIN_TOP) ? load<u32>(domain, DOMAIN_ROOT_ENTRIES) : 1 << f.tableBits();
+}
+
+/** Whether the root has an entry for `iova`: only a root that grows may lack it, and then nothing beyond is mapped. */
+export function covers<F extends Format>(f: F, domain: usize, iova: u64): bool {
+  if (!f.growsTop()) return true;
+  return indexAt<F>(f, domain, load<u32>(domain, DOMAIN_TOP), iova) < load<u32>(domain, DOMAIN_ROOT_ENTRIES);
 }
 
 // Where a walk ended, in one u64, so that it comes back in a register:
@@ -40,19 +63,23 @@ export function accessOfWalk(walk: u64): u32 {
   return <u32>(walk >> 40);
 }
 
-/** Walks from the root of the domain at `domain` to the entry that ends the way to `iova`: a leaf, or one not present. */
+/**
+ * Walks from the root of the domain at `domain` to the entry that ends the way to `iova`: a leaf, or one not present. Where the
+ * root does not cover `iova`, that is a word of the header that is always 0: go no further from it.
+ */
 export function walk<F extends Format>(f: F, core: usize, domain: usize, iova: u64): u64 {
   let level = load<u32>(domain, DOMAIN_TOP);
-  let table = core + load<u32>(domain, DOMAIN_ROOT);
+  let at = core + load<u32>(domain, DOMAIN_ROOT) + (indexAt<F>(f, domain, level, iova) << 3);
+  if (!covers<F>(f, domain, iova)) at = core + CORE_ABSENT;
   let access: u32 = ACCESS_READ | ACCESS_WRITE;
   while (true) {
-    const at = table + (indexAt<F>(f, level, iova) << 3);
     const entry = load<u64>(at);
     if (level == 0 || !f.isPresent(entry) || !f.isTable(entry)) {
       return ((<u64>access) << 40) | ((<u64>level) << 32) | (<u64>at);
     }
     access &= f.tableAccess(entry);
-    table = core + f.tableOffset(entry);
     --level;
+    const index = (<u32>(iova >> entryShift<F>(f, level))) & ((1 << f.tableBits()) - 1);
+    at = core + f.tableOffset(entry) + (index << 3);
   }
 }

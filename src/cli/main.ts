@@ -7,10 +7,12 @@ import { TraceError } from '../workload/trace-error.ts';
 import { helpOf, parse, type Command } from './command.ts';
 import { COMPARE } from './compare.ts';
 import { COST } from './cost.ts';
+import { PTE } from './pte.ts';
 import { textTable } from './text-table.ts';
 import { TRACKERS_COMMAND } from './trackers.ts';
+import { WALK } from './walk.ts';
 
-const COMMANDS: readonly Command[] = [COMPARE, TRACKERS_COMMAND, COST];
+const COMMANDS: readonly Command[] = [COMPARE, TRACKERS_COMMAND, COST, PTE, WALK];
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;

@@ -7,20 +7,16 @@ import { checkAddress, hex, lastOf, type Address } from '../wasm/address.ts';
 import type { Instance } from '../wasm/instance.ts';
 import { checkAccess } from './access.ts';
 import { dirtyReadSteps, type ReadOrder } from './dirty-read.ts';
-import { findFormat, type FormatInfo, type FormatName, type GranuleName } from './formats.ts';
-
-/** What a domain is made with. */
-export interface DomainOptions {
-  readonly format: FormatName;
-  /** Default 4K. */
-  readonly granule?: GranuleName;
-  /** Made for dirty tracking, and tracking from the start. Default false. */
-  readonly dirtyTracking?: boolean;
-  /** Bits of an input address. Default 48. */
-  readonly inputBits?: number;
-  /** Leaf sizes that `map` may use, bytes. Default: all that the format has. */
-  readonly leafSizes?: readonly number[];
-}
+import {
+  createFlags,
+  explainShape,
+  shapeOf,
+  sizeMask,
+  type DomainOptions,
+  type DomainShape,
+} from './domain-options.ts';
+import type { FormatInfo } from './formats.ts';
+import { mergeSteps, splitSteps, type Resize } from './resize.ts';
 
 /** A mapping to make. All of `iova`, `pa` and `length` are multiples of the smallest leaf size that may be used. */
 export interface MapOptions {
@@ -35,12 +31,28 @@ export interface MapOptions {
   readonly leafSizes?: readonly number[];
 }
 
+/** Input addresses, both inclusive. */
+export interface InputRange {
+  readonly first: Address;
+  readonly last: Address;
+}
+
 /** Where an address leads. */
 export interface Translation {
   readonly pa: Address;
   readonly leafSize: number;
   readonly access: number;
   readonly dirty: boolean;
+}
+
+/** One entry that a walk reads. */
+export interface WalkStep {
+  /** 0 is the level of the smallest leaves. */
+  readonly level: number;
+  readonly index: number;
+  /** Where the table lies in the core. */
+  readonly table: number;
+  readonly entry: bigint;
 }
 
 /** A read of the dirty state. */
@@ -55,12 +67,28 @@ export interface ReadDirtyOptions {
   readonly order?: ReadOrder;
 }
 
+function addressOf(value: bigint): Address {
+  return value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value;
+}
+
+function inputRanges({ inputBits, signed, first, last }: DomainShape): InputRange[] {
+  const end = 1n << BigInt(inputBits);
+  const half = end >> 1n;
+  const whole = signed
+    ? [[0n, half - 1n] as const, [2n ** 64n - half, 2n ** 64n - 1n] as const]
+    : [[0n, end - 1n] as const];
+  return whole
+    .map(([from, to]) => [from > BigInt(first) ? from : BigInt(first), to < BigInt(last) ? to : BigInt(last)] as const)
+    .filter(([from, to]) => from <= to)
+    .map(([from, to]) => ({ first: addressOf(from), last: addressOf(to) }));
+}
+
 /** A translation domain: page tables in one format, and the dirty state that hardware keeps in them. */
 export class Domain {
   readonly handle: number;
   readonly format: FormatInfo;
-  /** Last input address. */
-  readonly lastAddress: Address;
+  /** The input addresses, both ends inclusive: one range, or for sign-extended addresses a lower and an upper one. */
+  readonly inputRanges: readonly InputRange[];
   readonly #core: Instance;
   readonly #inFlight: InFlight;
   #entriesRead = 0;
@@ -68,22 +96,17 @@ export class Domain {
   /** @internal */
   constructor(core: Instance, inFlight: InFlight, iommu: number, options: DomainOptions) {
     const op = 'iommu.domain';
-    this.format = findFormat(op, options.format, options.granule);
-    const inputBits = options.inputBits ?? this.format.inputBits;
-    if (!Number.isInteger(inputBits) || inputBits < 1 || inputBits > 64) {
-      throw new IommuError('EINVAL', op, `inputBits is ${inputBits}; it must be an integer from 1 to 64`);
-    }
-    core.store64(layout.MAIL0, options.leafSizes ? this.#sizeMask(op, options.leafSizes) : 0);
-    const tracked = options.dirtyTracking ? 1 : 0;
-    this.handle = core.check(
-      core.raw.domainCreate(core.base, iommu, this.format.id, inputBits, tracked),
-      op,
-      (errno) =>
-        errno === layout.EINVAL ? `${this.format.name} has no input addresses of ${inputBits} bits` : undefined,
-    );
+    const shape = shapeOf(op, options);
+    this.format = shape.format;
+    core.store64(layout.MAIL0, shape.sizes);
+    core.store64(layout.MAIL1, shape.outputBits);
+    core.store64(layout.MAIL2, shape.first);
+    core.store64(layout.MAIL3, shape.last);
+    const status = core.raw.domainCreate(core.base, iommu, shape.format.id, shape.inputBits, createFlags(shape));
+    this.handle = core.check(status, op, (errno) => (errno === layout.EINVAL ? explainShape(shape) : undefined));
     this.#core = core;
     this.#inFlight = inFlight;
-    this.lastAddress = core.loadAddress(core.slot(this.handle, op) + layout.DOMAIN_LAST);
+    this.inputRanges = inputRanges(shape);
   }
 
   /**
@@ -98,7 +121,7 @@ export class Domain {
     const pa = checkAddress(op, 'pa', options.pa);
     const access = checkAccess(op, 'access', options.access);
     const own = core.loadBig(core.slot(this.handle, op) + layout.DOMAIN_SIZES);
-    const sizes = options.leafSizes ? this.#sizeMask(op, options.leafSizes) : own;
+    const sizes = options.leafSizes ? sizeMask(op, this.format, options.leafSizes) : own;
     if (sizes & ~own) {
       throw new IommuError('EINVAL', op, `leafSizes holds sizes that the domain was not made for; it has ${hex(own)}`);
     }
@@ -191,7 +214,7 @@ export class Domain {
       errno === layout.EOPNOTSUPP ? 'the domain was made without dirtyTracking' : undefined,
     );
     yield { what: 'invalidate' };
-    this.invalidate(0, BigInt(this.lastAddress) + 1n);
+    this.invalidate(0, 2n ** 64n);
     const mark = this.#inFlight.now();
     yield { what: 'complete', ready: () => this.#inFlight.landedBefore(mark) };
     if (enable) yield* this.#clearDirtySteps();
@@ -204,7 +227,79 @@ export class Domain {
 
   *#clearDirtySteps(): Steps<void> {
     const all = { core: this.#core, domain: this.handle, inFlight: this.#inFlight, clear: true } as const;
-    this.#entriesRead += yield* dirtyReadSteps({ ...all, order: 'safe', first: 0, last: this.lastAddress });
+    for (const range of this.inputRanges) {
+      this.#entriesRead += yield* dirtyReadSteps({ ...all, ...range, order: 'safe' });
+    }
+  }
+
+  /** Marks the leaf that maps `iova` dirty, as a write would. ENOENT, ERANGE; EINVAL: not made for tracking, or read-only. */
+  setDirty(iova: Address): void {
+    const op = 'domain.setDirty';
+    this.#core.store64(layout.MAIL0, checkAddress(op, 'iova', iova));
+    this.#core.check(this.#core.raw.domainSetDirty(this.#core.base, this.handle), op, (errno) => {
+      if (errno === layout.ENOENT) return `nothing is mapped at ${hex(iova)}`;
+      if (errno === layout.EINVAL) return `the leaf at ${hex(iova)} is read-only, or not made for tracking`;
+      return this.#explainRange(errno, iova);
+    });
+  }
+
+  /**
+   * Splits the leaves of [iova, iova + length) that are larger than `leafSize`, and invalidates them; each child inherits the
+   * dirty state. A leaf that reaches beyond is split whole. EINVAL, ENOENT (a hole), ENOMEM: with nothing changed.
+   */
+  split(iova: Address, length: Address, leafSize: number): void {
+    runWhole(this.splitSteps(iova, length, leafSize));
+  }
+
+  /** `split`, step by step: entries change directly, then one invalidation, then its completion. */
+  *splitSteps(iova: Address, length: Address, leafSize: number): Steps<void> {
+    const { first, last } = yield* splitSteps(this.#resize('domain.split', iova, length, leafSize));
+    yield* this.#flushSteps(first, BigInt(last) - BigInt(first) + 1n);
+  }
+
+  /**
+   * Merges [iova, iova + length), whole blocks of `leafSize`, into leaves of that size that are dirty if any part was, and
+   * invalidates them. Larger leaves stay. EINVAL: a block that is not one leaf in all but size; nothing is changed.
+   */
+  merge(iova: Address, length: Address, leafSize: number): void {
+    runWhole(this.mergeSteps(iova, length, leafSize));
+  }
+
+  /** `merge`, step by step. */
+  *mergeSteps(iova: Address, length: Address, leafSize: number): Steps<void> {
+    yield* mergeSteps(this.#resize('domain.merge', iova, length, leafSize));
+    yield* this.#flushSteps(iova, length);
+  }
+
+  *#flushSteps(iova: Address, length: Address): Steps<void> {
+    yield { what: 'invalidate' };
+    this.invalidate(iova, length);
+    const mark = this.#inFlight.now();
+    yield { what: 'complete', ready: () => this.#inFlight.landedBefore(mark) };
+  }
+
+  #resize(op: string, iova: Address, length: Address, leafSize: number): Resize {
+    const first = checkAddress(op, 'iova', iova);
+    const last = lastOf(op, first, checkAddress(op, 'length', length));
+    sizeMask(op, this.format, [leafSize]);
+    return { core: this.#core, domain: this.handle, first, last, shift: Math.log2(leafSize) };
+  }
+
+  /** The entries that a walk to `iova` reads, root first, without IOTLB and without any effect. ERANGE. */
+  walk(iova: Address): WalkStep[] {
+    const op = 'domain.walk';
+    const core = this.#core;
+    core.store64(layout.MAIL0, checkAddress(op, 'iova', iova));
+    core.check(core.raw.domainTrace(core.base, this.handle), op, (errno) => this.#explainRange(errno, iova));
+    return Array.from({ length: core.load64(layout.MAIL1) }, (_, i) => {
+      const at = core.transfer + i * layout.TRACE_BYTES;
+      return {
+        level: core.load32(at + layout.TRACE_LEVEL),
+        index: core.load32(at + layout.TRACE_INDEX),
+        table: core.load32(at + layout.TRACE_TABLE),
+        entry: core.loadBig(at + layout.TRACE_ENTRY),
+      };
+    });
   }
 
   /** One invalidation command for [iova, iova + length): leaves that overlap it leave the IOTLB. */
@@ -212,9 +307,9 @@ export class Domain {
     const op = 'domain.invalidate';
     const core = this.#core;
     const first = checkAddress(op, 'iova', iova);
-    // The whole of a 64-bit domain is 2^64 bytes long, one more than an Address can say.
-    const whole = typeof length === 'bigint' && first === 0 && length === 2n ** 64n;
-    const last = whole ? this.lastAddress : lastOf(op, first, checkAddress(op, 'length', length));
+    // All of 64 bits is 2^64 bytes long, one more than an Address can say.
+    const whole = first === 0 && length === 2n ** 64n;
+    const last = whole ? 2n ** 64n - 1n : lastOf(op, first, checkAddress(op, 'length', length));
     core.store64(layout.MAIL0, first);
     core.store64(layout.MAIL1, last);
     core.check(core.raw.domainInvalidate(core.base, this.handle), op);
@@ -260,22 +355,13 @@ export class Domain {
     return core.loadAddress(layout.MAIL0);
   }
 
-  #sizeMask(op: string, sizes: readonly number[]): bigint {
-    let mask = 0n;
-    for (const size of sizes) {
-      if (!this.format.leafSizes.includes(size)) {
-        const has = this.format.leafSizes.join(', ');
-        throw new IommuError('EINVAL', op, `leafSizes holds ${size}; ${this.format.name} has leaves of ${has} bytes`);
-      }
-      mask |= BigInt(size);
-    }
-    if (mask === 0n) throw new IommuError('EINVAL', op, 'leafSizes is empty; name at least one size');
-    return mask;
+  #rangesInWords(): string {
+    return this.inputRanges.map(({ first, last }) => `${hex(first)} .. ${hex(last)}`).join(' and ');
   }
 
   #explainRange(errno: number, address: Address): string | undefined {
     if (errno !== layout.ERANGE) return undefined;
-    return `${hex(address)} is beyond the domain's last input address ${hex(this.lastAddress)}`;
+    return `${hex(address)} is not within the domain's input addresses, ${this.#rangesInWords()}`;
   }
 
   #explainMap(errno: number, options: MapOptions, sizes: bigint): string | undefined {
@@ -284,7 +370,7 @@ export class Domain {
       case layout.EINVAL:
         return `${what}: all must be multiples of the smallest leaf, ${hex(sizes & -sizes)}`;
       case layout.ERANGE:
-        return `${what}: beyond the domain's input addresses (last ${hex(this.lastAddress)}) or the format's output addresses`;
+        return `${what}: beyond the input addresses, ${this.#rangesInWords()}, or the format's output addresses`;
       case layout.EADDRINUSE:
         return `${what}: something is mapped there already; unmap it first`;
       default:

@@ -4,7 +4,8 @@ import { InFlight } from '../schedule/in-flight.ts';
 import { checkAddress, hex, lastOf, type Address } from '../wasm/address.ts';
 import type { Instance } from '../wasm/instance.ts';
 import { checkAccess, faultReason } from './access.ts';
-import { Domain, type DomainOptions } from './domain.ts';
+import { Domain } from './domain.ts';
+import type { DomainOptions } from './domain-options.ts';
 import { Requester, type Fault } from './requester.ts';
 
 /** Geometry of an IOMMU. */

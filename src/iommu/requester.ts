@@ -98,7 +98,7 @@ export class Requester {
     }
     core.check(status, op, (errno) =>
       errno === layout.E2BIG
-        ? `length is ${length}; one access has at most ${layout.ACCESS_MAX_BYTES} bytes`
+        ? `length is ${length}; one access has at most ${layout.ACCESS_MAX_BYTES} bytes, half of that with leaves of 2 KiB`
         : undefined,
     );
     return core.load32(layout.MAIL1);

@@ -51,7 +51,10 @@ describe('layout.ts', () => {
       layout.SLOT_ISSUED,
       /TRACKABLE|TRACKING/,
       {
+        DOMAIN_BIAS: 8,
+        DOMAIN_FIRST: 8,
         DOMAIN_LAST: 8,
+        DOMAIN_MASK: 8,
         DOMAIN_SIZES: 8,
         DOMAIN_SIZES_USED: 8,
         DOMAIN_OUTPUT_LAST: 8,

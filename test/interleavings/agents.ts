@@ -30,6 +30,11 @@ function* remapping(world: World): Steps<void> {
   }
 }
 
+/** Splits and merges for as long as DMA runs, and twice in any case. */
+function* resizing(world: World): Steps<void> {
+  for (let i = 0; i < 2 || (i < 20 && world.queuesRunning > 0); i++) yield* world.resizeSteps();
+}
+
 /** The pages of the set that lie in [from, to). */
 function part(pages: Uint32Array, from: number, to: number): Uint32Array {
   const found = new Uint32Array(pages.length);
@@ -98,5 +103,6 @@ export function agentsOf(world: World): Agent[] {
     work.map((dma, q) => ({ name: `device ${d} queue ${q}`, steps: queue(world, world.devices[d], dma) })),
   );
   const others = world.scenario.remaps > 0 ? [{ name: 'driver', steps: remapping(world) }] : [];
+  if (world.scenario.mapping.partBytes) others.push({ name: 'resizing', steps: resizing(world) });
   return [{ name: 'migration', steps: migration(world) }, ...queues, ...others];
 }

@@ -20,6 +20,8 @@ export interface Mapping {
   readonly format: FormatName;
   readonly granule?: GranuleName;
   readonly leafBytes: number;
+  /** What leaves are split into and merged from, while everything runs. */
+  readonly partBytes?: number;
   readonly leaves: number;
 }
 
@@ -34,6 +36,21 @@ export const MAPPINGS: readonly Mapping[] = [
   { name: 'armv8-s1 4K', format: 'armv8-s1', granule: '4K', leafBytes: 4 * KIB, leaves: 4 },
   { name: 'armv8-s1 2M', format: 'armv8-s1', granule: '4K', leafBytes: 2 * MIB, leaves: 2 },
   { name: 'armv8-s1 64K', format: 'armv8-s1', granule: '64K', leafBytes: 64 * KIB, leaves: 2 },
+  { name: 'armv8-s2 4K', format: 'armv8-s2', granule: '4K', leafBytes: 4 * KIB, leaves: 4 },
+  { name: 'armv8-s2 16K', format: 'armv8-s2', granule: '16K', leafBytes: 16 * KIB, leaves: 3 },
+  { name: 'x86_64 4K', format: 'x86_64', leafBytes: 4 * KIB, leaves: 4 },
+  { name: 'riscv 4K', format: 'riscv', leafBytes: 4 * KIB, leaves: 4 },
+];
+
+/** Formats whose leaves change size directly, without an entry that is not present in between. */
+export const RESIZED: readonly Mapping[] = [
+  { name: 'amdv1 32K in 4K', format: 'amdv1', leafBytes: 32 * KIB, partBytes: 4 * KIB, leaves: 2 },
+  { name: 'amdv1 32K in 16K', format: 'amdv1', leafBytes: 32 * KIB, partBytes: 16 * KIB, leaves: 3 },
+  { name: 'amdv1 2M in 512K', format: 'amdv1', leafBytes: 2 * MIB, partBytes: 512 * KIB, leaves: 2 },
+  { name: 'vtdss 2M in 4K', format: 'vtdss', leafBytes: 2 * MIB, partBytes: 4 * KIB, leaves: 1 },
+  { name: 'x86_64 2M in 4K', format: 'x86_64', leafBytes: 2 * MIB, partBytes: 4 * KIB, leaves: 1 },
+  { name: 'riscv 2M in 4K', format: 'riscv', leafBytes: 2 * MIB, partBytes: 4 * KIB, leaves: 1 },
+  { name: 'mock2k 1M in 2K', format: 'mock2k', leafBytes: MIB, partBytes: 2 * KIB, leaves: 1 },
 ];
 
 /** A DMA; offsets from the start of the memory. Beyond its end lies one leaf that comes and goes. */

@@ -3,6 +3,7 @@ import type { Core } from '../../src/core/core.ts';
 import type { DeviceLog } from '../../src/device/device-log.ts';
 import { READ, WRITE } from '../../src/iommu/access.ts';
 import type { Domain } from '../../src/iommu/domain.ts';
+import type { FormatName } from '../../src/iommu/formats.ts';
 import type { Iommu } from '../../src/iommu/iommu.ts';
 import type { Extent, Requester } from '../../src/iommu/requester.ts';
 import { Oracle, type OracleTotals } from '../../src/oracle/oracle.ts';
@@ -14,7 +15,15 @@ const IOVA = 0x4000_0000;
 const PHYSICAL = 0x8000_0000;
 
 /** The smallest input widths that hold IOVA: fewer tables, the same code. */
-const INPUT_BITS = { amdv1: 32, vtdss: 39, 'armv8-s1': 32 };
+const INPUT_BITS: Record<FormatName, number> = {
+  amdv1: 32,
+  vtdss: 39,
+  x86_64: 48,
+  'armv8-s1': 32,
+  'armv8-s2': 32,
+  riscv: 39,
+  mock2k: 32,
+};
 
 /** How many of the pages [from, to) are in the set. */
 function countPages(words: Uint32Array, from: number, to: number): number {
@@ -50,8 +59,9 @@ export class World {
     this.order = order;
     this.bytes = mapping.leafBytes * mapping.leaves;
     this.iommu = core.iommu({ iotlb: scenario.iotlb, requests: 1, events: 1 });
-    const { format, granule, leafBytes } = mapping;
-    const options = { format, dirtyTracking: true, inputBits: INPUT_BITS[format], leafSizes: [leafBytes] };
+    const { format, granule, leafBytes, partBytes = leafBytes } = mapping;
+    const leafSizes = [...new Set([partBytes, leafBytes])];
+    const options = { format, dirtyTracking: true, inputBits: INPUT_BITS[format], leafSizes };
     this.domain = this.iommu.domain(granule ? { ...options, granule } : options);
     if (scenario.fromStart) this.domain.setDirtyTracking(false);
     this.domain.map({ iova: IOVA, pa: PHYSICAL, length: this.bytes, access: READ | WRITE });
@@ -129,6 +139,13 @@ export class World {
     const iova = IOVA + this.bytes;
     if (mapped) this.domain.map({ iova, pa: PHYSICAL + this.bytes, length: leafBytes, access: READ | WRITE });
     else this.domain.unmap(iova, leafBytes);
+  }
+
+  /** Makes all leaves of the memory small, and large again. */
+  *resizeSteps(): Steps<void> {
+    const { leafBytes, partBytes = leafBytes } = this.scenario.mapping;
+    yield* this.domain.splitSteps(IOVA, this.bytes, partBytes);
+    yield* this.domain.mergeSteps(IOVA, this.bytes, leafBytes);
   }
 
   close(): void {

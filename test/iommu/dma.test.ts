@@ -177,7 +177,7 @@ describe.each(PLACES)('DMA: $name', (place) => {
     expect(device.access(4095, ACCESS_MAX_BYTES, 1)).toBe(pages);
     expect([device.extentAddress(pages - 1), device.extentLength(pages - 1)]).toEqual([8192, 4095]);
     const over = () => device.access(0, ACCESS_MAX_BYTES + 1, 1);
-    expect(over).toThrow(/length is 16769025; one access has at most 16769024 bytes \(E2BIG\)/);
+    expect(over).toThrow(/length is 16769025; one access has at most 16769024 bytes.* \(E2BIG\)/);
     device.attachTo(null);
     expect(over).toThrow(/E2BIG/);
   });

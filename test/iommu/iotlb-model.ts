@@ -19,7 +19,6 @@ interface Cached {
   dirty: boolean;
 }
 
-const ROOT_LEVEL = 3;
 const LAST = 2 ** 48 - 1;
 
 /** A domain's tables in memory: 48 input bits, tables of 512 entries. */
@@ -29,9 +28,12 @@ export class DomainModel {
   /** Leaf sizes that were ever mapped. */
   readonly sizes = new Set<number>();
   tracking = true;
+  readonly #rootLevel: number;
 
   constructor(shape: TableShape) {
     this.shape = shape;
+    // Nothing lies so high that a root that grows would.
+    this.#rootLevel = shape.grows ? 2 : 3;
   }
 
   static levelOf(size: number): number {
@@ -60,9 +62,9 @@ export class DomainModel {
 
   /** Entries that a walk to `iova` reads. */
   walkReads(iova: number): number {
-    let level = ROOT_LEVEL;
+    let level = this.#rootLevel;
     const leaf = this.at(iova);
-    if (leaf) return ROOT_LEVEL - DomainModel.levelOf(leaf.size) + 1;
+    if (leaf) return this.#rootLevel - DomainModel.levelOf(leaf.size) + 1;
     const tableThere = (below: number) => {
       const span = 4096 * 512 ** (below + 1);
       const inIt = (l: Leaf) =>
@@ -70,11 +72,11 @@ export class DomainModel {
       return this.leaves.some(inIt);
     };
     while (level > 0 && tableThere(level - 1)) level--;
-    return ROOT_LEVEL - level + 1;
+    return this.#rootLevel - level + 1;
   }
 
   get hardwareTracks(): boolean {
-    return this.tracking || this.shape.startsDirty;
+    return this.tracking || this.shape.tracksAlways;
   }
 }
 

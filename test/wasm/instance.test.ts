@@ -5,6 +5,21 @@ import { errnoName } from '../../src/errno/errno.ts';
 import { PLACES, Site, codeOf } from '../core/builds.ts';
 import { runs } from '../runs.ts';
 
+const { CREATE_SIGNED, CREATE_TRACKED } = layout;
+
+/** Format, input and output bits, flags: the formats that take turns. */
+const OTHERS: readonly [number, number, number, number][] = [
+  [layout.FORMAT_ARMV8_S1_4K, 36, 48, CREATE_TRACKED],
+  [layout.FORMAT_ARMV8_S1_16K, 48, 48, CREATE_TRACKED],
+  [layout.FORMAT_ARMV8_S1_64K, 40, 48, CREATE_TRACKED],
+  [layout.FORMAT_ARMV8_S2_4K, 25, 48, CREATE_TRACKED],
+  [layout.FORMAT_ARMV8_S2_16K, 47, 48, 0],
+  [layout.FORMAT_ARMV8_S2_64K, 42, 52, CREATE_TRACKED],
+  [layout.FORMAT_X86_64, 57, 52, CREATE_TRACKED | CREATE_SIGNED],
+  [layout.FORMAT_RISCV, 39, 56, CREATE_TRACKED | CREATE_SIGNED],
+  [layout.FORMAT_MOCK2K, 30, 52, CREATE_TRACKED],
+];
+
 describe.each(PLACES)('the boundary: $name', (place) => {
   const instance = new Site(place, 1).instance();
   const at = layout.MAIL0;
@@ -66,17 +81,23 @@ describe.each(PLACES)('the boundary: $name', (place) => {
       mail: fc.array(word, { minLength: 8, maxLength: 8 }),
     });
     fc.assert(
-      fc.property(fc.array(call, { maxLength: 40 }), (calls) => {
+      fc.property(fc.nat(OTHERS.length - 1), fc.array(call, { maxLength: 40 }), (which, calls) => {
         const { raw, base, transfer } = instance;
         raw.init(base, instance.bytes / 2 ** layout.UNIT_SHIFT);
         for (let mail = 0; mail < 8; mail++) instance.store64(layout.MAIL0 + 8 * mail, 0);
         instance.store64(transfer, 0);
         instance.store64(transfer + 8, 0xffff);
+        const domainOf = (format: number, inputBits: number, outputBits: number, flags: number) => {
+          const create = [2n ** 64n - 1n, outputBits, 0, 2n ** 64n - 1n] as const;
+          create.forEach((value, i) => instance.store64(layout.MAIL0 + 8 * i, value));
+          return raw.domainCreate(base, iommu, format, inputBits, flags | layout.CREATE_FITTING);
+        };
         const iommu = raw.iommuCreate(base, 2, 2, 4, 2);
-        const domain = raw.domainCreate(base, iommu, layout.FORMAT_AMDV1, 64, 1);
-        const handles = [0, iommu, domain, raw.domainCreate(base, iommu, layout.FORMAT_ARMV8_S1_64K, 40, 1)];
+        const other = domainOf(...OTHERS[which]);
+        const handles = [0, iommu, domainOf(layout.FORMAT_AMDV1, 64, 52, 1), other];
+        instance.store64(layout.MAIL0, 0);
         handles.push(raw.deviceCreate(base, iommu, 1), raw.bitmapCreate(base, 64, 12), raw.logCreate(base, 12, 1));
-        handles.push(raw.domainCreate(base, iommu, layout.FORMAT_VTDSS, 39, 0), raw.bitmapCreate(base, 2, 63));
+        handles.push(raw.bitmapCreate(base, 2, 63), domainOf(layout.FORMAT_VTDSS, 39, 52, 0));
         const exports = raw as unknown as Record<string, (...args: number[]) => number>;
         const statuses = calls.map(({ name, handle, others: [a, b, c, d], mail }) => {
           mail.forEach((value, i) => instance.store64(layout.MAIL0 + 8 * i, value));

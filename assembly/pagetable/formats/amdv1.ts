@@ -29,16 +29,25 @@ export class AmdV1 extends Format {
   tableBits(): u32 {
     return 9;
   }
-  /** 4 KiB to 1 GiB, every power of two. */
-  leafSizes(): u64 {
-    return 0x7fff_f000;
+  /** 2^12 to 2^51, every power of two. The sixth level has no leaves. */
+  leafSizes(_outputBits: u32): u64 {
+    return 0x000f_ffff_ffff_f000;
   }
-  /** More than 30, so that the root lies above the largest leaf. */
-  takesInputBits(bits: u32): bool {
-    return bits > 30 && bits <= 64;
+  contiguousSizes(): u64 {
+    return 0;
   }
-  outputBits(): u32 {
-    return 52;
+  takesInputBits(bits: u32, signed: bool): bool {
+    return !signed && bits >= 21 && bits <= 64;
+  }
+  takesOutputBits(bits: u32): bool {
+    return bits == 52;
+  }
+  rootBits(): u32 {
+    return 9;
+  }
+  /** The new root has the old one at index 0; nothing needs to be invalidated. */
+  growsTop(): bool {
+    return true;
   }
 
   isPresent(entry: u64): bool {
@@ -70,6 +79,10 @@ export class AmdV1 extends Format {
     const size: u64 = natural ? 0 : ENCODED_SIZE | ((((<u64>1) << (shift - 1)) - 1) & ADDRESS);
     return PR | size | address | (access & ACCESS_READ ? IR : 0) | (access & ACCESS_WRITE ? IW : 0);
   }
+  /** All replicas are equal. */
+  runStride(_level: u32): u64 {
+    return 0;
+  }
   /** Tables let everything through, as Linux makes them. */
   makeTable(offset: u32, level: u32): u64 {
     return PR | ((<u64>level) << 9) | (<u64>offset) | IR | IW;
@@ -84,6 +97,15 @@ export class AmdV1 extends Format {
   }
   makeClean(entry: u64): u64 {
     return entry & ~D;
+  }
+  dirtyBit(): u64 {
+    return 6;
+  }
+  armedBit(): u64 {
+    return 6;
+  }
+  dirtyFlip(): u64 {
+    return 0;
   }
   /** DTE.HAD switches a domain. */
   tracksAlways(): bool {

@@ -1,34 +1,7 @@
 import { ACCESS_READ, ACCESS_WRITE } from '../../layout';
 import { Format } from '../format';
-
-/** A translation granule of the Armv8 long-descriptor formats. */
-export abstract class Granule {
-  /** log2 of the page size. */
-  abstract pageShift(): u32;
-  abstract leafSizes(): u64;
-}
-
-@final
-export class Granule4K extends Granule {
-  pageShift(): u32 {
-    return 12;
-  }
-  /** 4 KiB, 2 MiB, 1 GiB. */
-  leafSizes(): u64 {
-    return (1 << 12) | (1 << 21) | (1 << 30);
-  }
-}
-
-@final
-export class Granule64K extends Granule {
-  pageShift(): u32 {
-    return 16;
-  }
-  /** 64 KiB, 512 MiB. */
-  leafSizes(): u64 {
-    return (1 << 16) | (1 << 29);
-  }
-}
+import { ArmDescriptor } from './arm-descriptor';
+import { Granule } from './arm-granule';
 
 /**
  * Armv8 stage 1 as an SMMUv3 walks it: Arm ARM (DDI 0487) D8.3, SMMUv3 (IHI 0070) 3.13; Linux drivers/iommu/io-pgtable-arm.c.
@@ -41,17 +14,10 @@ export class Granule64K extends Granule {
  * type 1 is a block, 3 a table, or in the last level a page. Writable-clean is DBM 1, AP[2] 1; writable-dirty is DBM 1,
  * AP[2] 0: the dirty state is inverted. A leaf made for tracking starts dirty, as Linux makes it.
  */
-const TYPE: u64 = 3;
-const BLOCK: u64 = 1;
-const TABLE_OR_PAGE: u64 = 3;
 const ATTR_WRITE_BACK: u64 = 1 << 2; // MAIR slot 1, as Linux numbers them
 const AP_UNPRIVILEGED: u64 = 1 << 6;
 const AP_READ_ONLY: u64 = 1 << 7;
-const SH_INNER: u64 = 3 << 8;
-const AF: u64 = 1 << 10;
 const NG: u64 = 1 << 11;
-const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
-const DBM: u64 = 1 << 51;
 
 @final
 export class ArmS1<G extends Granule> extends Format {
@@ -61,33 +27,44 @@ export class ArmS1<G extends Granule> extends Format {
   tableBits(): u32 {
     return changetype<G>(0).pageShift() - 3;
   }
-  leafSizes(): u64 {
-    return changetype<G>(0).leafSizes();
+  leafSizes(outputBits: u32): u64 {
+    return changetype<G>(0).leafSizes(outputBits);
   }
-  takesInputBits(bits: u32): bool {
-    return bits >= 32 && bits <= 48;
+  contiguousSizes(): u64 {
+    return changetype<G>(0).contiguousSizes();
   }
-  outputBits(): u32 {
-    return 48;
+  /** The lower half of the address space (TTBR0). */
+  takesInputBits(bits: u32, signed: bool): bool {
+    return !signed && bits >= 25 && bits <= changetype<G>(0).addressBits();
+  }
+  /** 52 bits with the 64 KiB granule only: LPA2 is another descriptor format. */
+  takesOutputBits(bits: u32): bool {
+    return bits == 48 || bits == changetype<G>(0).addressBits();
+  }
+  rootBits(): u32 {
+    return changetype<G>(0).pageShift() - 3;
+  }
+  growsTop(): bool {
+    return false;
   }
 
   isPresent(entry: u64): bool {
-    return (entry & 1) != 0;
+    return ArmDescriptor.isPresent(entry);
   }
   isTable(entry: u64): bool {
-    return (entry & TYPE) == TABLE_OR_PAGE;
+    return ArmDescriptor.isTable(entry);
   }
-  leafShift(_entry: u64, level: u32): u32 {
-    return changetype<G>(0).pageShift() + level * (changetype<G>(0).pageShift() - 3);
+  leafShift(entry: u64, level: u32): u32 {
+    return ArmDescriptor.leafShift<G>(entry, level);
   }
   leafAddress(entry: u64, shift: u32): u64 {
-    return entry & ADDRESS & (u64.MAX_VALUE << shift);
+    return ArmDescriptor.address<G>(entry) & (u64.MAX_VALUE << shift);
   }
   leafAccess(entry: u64): u32 {
-    return (entry & (AP_READ_ONLY | DBM)) == AP_READ_ONLY ? ACCESS_READ : ACCESS_READ | ACCESS_WRITE;
+    return (entry & (AP_READ_ONLY | ArmDescriptor.DBM)) == AP_READ_ONLY ? ACCESS_READ : ACCESS_READ | ACCESS_WRITE;
   }
   tableOffset(entry: u64): u32 {
-    return <u32>(entry & ADDRESS);
+    return <u32>ArmDescriptor.address<G>(entry);
   }
   /** APTable stays 0 here, as in Linux. */
   tableAccess(_entry: u64): u32 {
@@ -95,23 +72,35 @@ export class ArmS1<G extends Granule> extends Format {
   }
 
   /** Stage 1 has no write-only leaf: writable means readable too. */
-  makeLeaf(address: u64, _shift: u32, level: u32, access: u32, tracked: bool): u64 {
-    const type = level ? BLOCK : TABLE_OR_PAGE;
-    const rights: u64 = access & ACCESS_WRITE ? (tracked ? DBM : 0) : AP_READ_ONLY;
-    return address | type | rights | ATTR_WRITE_BACK | AP_UNPRIVILEGED | SH_INNER | AF | NG;
+  makeLeaf(address: u64, shift: u32, level: u32, access: u32, tracked: bool): u64 {
+    const rights: u64 = access & ACCESS_WRITE ? (tracked ? ArmDescriptor.DBM : 0) : AP_READ_ONLY;
+    return ArmDescriptor.leaf<G>(address, shift, level) | rights | ATTR_WRITE_BACK | AP_UNPRIVILEGED | NG;
+  }
+  /** The entries of a contiguous run lead to consecutive addresses. */
+  runStride(level: u32): u64 {
+    return (<u64>1) << ArmDescriptor.entryShift<G>(level);
   }
   makeTable(offset: u32, _level: u32): u64 {
-    return (<u64>offset) | TABLE_OR_PAGE;
+    return ArmDescriptor.table(offset);
   }
 
   isDirty(entry: u64): bool {
-    return (entry & (AP_READ_ONLY | DBM)) == DBM;
+    return (entry & (AP_READ_ONLY | ArmDescriptor.DBM)) == ArmDescriptor.DBM;
   }
   makeDirty(entry: u64): u64 {
     return entry & ~AP_READ_ONLY;
   }
   makeClean(entry: u64): u64 {
     return entry | AP_READ_ONLY;
+  }
+  dirtyBit(): u64 {
+    return 7;
+  }
+  armedBit(): u64 {
+    return 51;
+  }
+  dirtyFlip(): u64 {
+    return AP_READ_ONLY;
   }
   /** CD.HD is on from the start for a context made for tracking. */
   tracksAlways(): bool {

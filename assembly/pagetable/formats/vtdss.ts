@@ -25,15 +25,24 @@ export class VtdSs extends Format {
     return 9;
   }
   /** 4 KiB, 2 MiB, 1 GiB. */
-  leafSizes(): u64 {
+  leafSizes(_outputBits: u32): u64 {
     return (1 << 12) | (1 << 21) | (1 << 30);
   }
-  /** AGAW 39, 48, 57: three, four, five levels. */
-  takesInputBits(bits: u32): bool {
-    return bits == 39 || bits == 48 || bits == 57;
+  contiguousSizes(): u64 {
+    return 0;
   }
-  outputBits(): u32 {
-    return 52;
+  /** AGAW 39, 48, 57: three, four, five levels. */
+  takesInputBits(bits: u32, signed: bool): bool {
+    return !signed && (bits == 39 || bits == 48 || bits == 57);
+  }
+  takesOutputBits(bits: u32): bool {
+    return bits == 52;
+  }
+  rootBits(): u32 {
+    return 9;
+  }
+  growsTop(): bool {
+    return false;
   }
 
   /** There is no present bit: an entry that lets neither reads nor writes through is not there. */
@@ -62,6 +71,9 @@ export class VtdSs extends Format {
   makeLeaf(address: u64, _shift: u32, level: u32, access: u32, _tracked: bool): u64 {
     return address | (level ? PS : 0) | (access & ACCESS_READ ? R : 0) | (access & ACCESS_WRITE ? W : 0);
   }
+  runStride(_level: u32): u64 {
+    return 0;
+  }
   makeTable(offset: u32, _level: u32): u64 {
     return (<u64>offset) | R | W;
   }
@@ -74,6 +86,15 @@ export class VtdSs extends Format {
   }
   makeClean(entry: u64): u64 {
     return entry & ~D;
+  }
+  dirtyBit(): u64 {
+    return 9;
+  }
+  armedBit(): u64 {
+    return 9;
+  }
+  dirtyFlip(): u64 {
+    return 0;
   }
   /** SSADE in the PASID entry switches a domain. */
   tracksAlways(): bool {
