@@ -1,6 +1,4 @@
-import type { Tracker, TrackerWork } from './tracker.ts';
-
-const NO_IOTLB = { hits: 0, misses: 0, invalidations: 0 } as const;
+import { NO_IOTLB, NO_WORK, type Tracker } from './tracker.ts';
 
 /** No tracking of devices at all: only the CPUs' dirty log counts. It shows what is lost. */
 export class CpuOnlyTracker implements Tracker {
@@ -9,6 +7,7 @@ export class CpuOnlyTracker implements Tracker {
   readonly leaf = 'none';
   readonly mappedBytes = 0;
   readonly iotlb = NO_IOTLB;
+  readonly work = NO_WORK;
 
   start(): void {
     // There is nothing to switch on.
@@ -20,19 +19,6 @@ export class CpuOnlyTracker implements Tracker {
 
   report(): void {
     // And unreported.
-  }
-
-  get work(): TrackerWork {
-    return {
-      queries: 0,
-      reportCommands: 0,
-      entriesRead: 0,
-      logEntriesRead: 0,
-      bitmapWordsRead: 0,
-      flushes: 0,
-      iotlbMisses: 0,
-      stalls: 0,
-    };
   }
 
   close(): void {

@@ -9,7 +9,7 @@ import type { EventBatch } from '../workload/recording.ts';
 import { ClippedReport } from './clipped-report.ts';
 import { checkSpace, logPageSize, type DeviceProfile } from './device-profile.ts';
 import { postBatch } from './post-batch.ts';
-import type { Tracker, TrackerWork } from './tracker.ts';
+import { NO_IOTLB, NO_WORK, type Tracker, type TrackerWork } from './tracker.ts';
 
 export interface DeviceLoggingOptions {
   readonly core: Core;
@@ -51,6 +51,7 @@ export class DeviceLoggingTracker implements Tracker {
   readonly name: string;
   readonly claims = 'sound';
   readonly leaf = 'none';
+  readonly iotlb = NO_IOTLB;
   readonly mappedBytes: number;
   readonly #core: Core;
   readonly #iommu: Iommu;
@@ -126,19 +127,12 @@ export class DeviceLoggingTracker implements Tracker {
     this.#stalls += Math.max(0, Math.ceil(records / this.#profile.queueRecords) - 1);
   }
 
-  get iotlb() {
-    return { hits: 0, misses: 0, invalidations: 0 };
-  }
-
   get work(): TrackerWork {
     return {
+      ...NO_WORK,
       queries: this.#queries,
       reportCommands: this.#commands,
-      entriesRead: 0,
       logEntriesRead: this.#records,
-      bitmapWordsRead: 0,
-      flushes: 0,
-      iotlbMisses: 0,
       stalls: this.#stalls,
     };
   }

@@ -34,22 +34,34 @@ export interface TrackerInfo {
   make(context: TrackerContext): Tracker;
 }
 
+/** Larger leaves than this are not compared: one of them would hold all of the guest. */
+const LARGEST_LEAF = 2 ** 30;
+
+function leafSizesOf(name: string): number[] {
+  const named = FORMATS.filter((format) => format.name === name);
+  const sizes = named.flatMap((format) => [...format.leafSizes, ...format.contiguousSizes]);
+  return [...new Set(sizes)].filter((size) => size <= LARGEST_LEAF).sort((a, b) => a - b);
+}
+
+/** The granule in which a leaf size is one entry, else one in which it is a contiguous run. */
 function formatFor(name: string, leafBytes: number): FormatInfo {
   const named = FORMATS.filter((format) => format.name === name);
-  const found = named.find((format) => format.leafSizes.includes(leafBytes));
+  const found =
+    named.find((format) => format.leafSizes.includes(leafBytes)) ??
+    named.find((format) => format.contiguousSizes.includes(leafBytes));
   if (found) return found;
-  const sizes = named.flatMap((format) => format.leafSizes).join(', ');
+  const sizes = leafSizesOf(name).join(', ');
   throw new IommuError('EINVAL', `iommu:${name}`, `leaf is ${leafBytes} bytes; the format has ${sizes}`);
 }
 
 function systemIommu(name: string, hardware: string): TrackerInfo {
-  const leafSizes = FORMATS.filter((format) => format.name === name).flatMap((format) => format.leafSizes);
+  const leafSizes = leafSizesOf(name);
   return {
     name: `iommu:${name}`,
     claims: 'sound',
     about: `dirty bits that ${hardware} keeps in its I/O page table; a row for each leaf size`,
     claim: 'sound: read, clear, invalidate, wait for completion, then copy; one dirty byte reports a whole leaf',
-    leafSizes: leafSizes.sort((a, b) => a - b),
+    leafSizes,
     make: ({ core, ramBytes, leafBytes, leaf }) =>
       new SystemIommuTracker({ core, format: formatFor(name, leafBytes), leafBytes, leaf, ramBytes }),
   };
@@ -75,7 +87,10 @@ export const TRACKERS: readonly TrackerInfo[] = [
   },
   systemIommu('amdv1', 'an AMD IOMMU'),
   systemIommu('vtdss', 'an Intel VT-d IOMMU (second stage)'),
+  systemIommu('x86_64', 'an Intel VT-d IOMMU (first stage) or an AMD IOMMU (v2 tables)'),
   systemIommu('armv8-s1', 'an Arm SMMUv3 (stage 1, HTTU)'),
+  systemIommu('armv8-s2', 'an Arm SMMUv3 (stage 2, HTTU)'),
+  systemIommu('riscv', 'a RISC-V IOMMU with hardware A and D updates'),
   {
     name: 'type1',
     claims: 'sound',

@@ -8,7 +8,7 @@ import type { Requester } from '../iommu/requester.ts';
 import type { EventBatch } from '../workload/recording.ts';
 import { ClippedReport } from './clipped-report.ts';
 import { postBatch } from './post-batch.ts';
-import type { IotlbCounters, Tracker, TrackerWork } from './tracker.ts';
+import { NO_WORK, type IotlbCounters, type Tracker, type TrackerWork } from './tracker.ts';
 
 /** IOTLB of the comparison, one for the domain. */
 export const COMPARED_IOTLB = { sets: 64, ways: 8 } as const;
@@ -92,14 +92,11 @@ export class SystemIommuTracker implements Tracker {
   get work(): TrackerWork {
     const { misses } = this.#iommu.counters;
     return {
+      ...NO_WORK,
       queries: this.#queries,
-      reportCommands: 0,
       entriesRead: this.#domain.entriesRead - this.#entriesAtStart,
-      logEntriesRead: 0,
-      bitmapWordsRead: 0,
       flushes: this.iotlb.invalidations,
       iotlbMisses: misses - (this.#coldMisses ?? misses),
-      stalls: 0,
     };
   }
 

@@ -55,3 +55,18 @@ export interface Tracker {
   /** Gives all memory back. */
   close(): void;
 }
+
+/** No work at all: what a tracker does is counted on top of it. */
+export const NO_WORK: TrackerWork = {
+  queries: 0,
+  reportCommands: 0,
+  entriesRead: 0,
+  logEntriesRead: 0,
+  bitmapWordsRead: 0,
+  flushes: 0,
+  iotlbMisses: 0,
+  stalls: 0,
+};
+
+/** The counters of a tracker without an IOTLB. */
+export const NO_IOTLB: IotlbCounters = { hits: 0, misses: 0, invalidations: 0 };

@@ -1,7 +1,5 @@
 import type { Bitmap } from '../bitmap/bitmap.ts';
-import type { Tracker, TrackerWork } from './tracker.ts';
-
-const NO_IOTLB = { hits: 0, misses: 0, invalidations: 0 } as const;
+import { NO_IOTLB, NO_WORK, type Tracker, type TrackerWork } from './tracker.ts';
 
 /**
  * VFIO type1 for a plain device: the kernel has no dirty information, so everything that is mapped (and pinned) is reported
@@ -36,14 +34,9 @@ export class Type1Tracker implements Tracker {
 
   get work(): TrackerWork {
     return {
+      ...NO_WORK,
       queries: this.#queries,
-      reportCommands: 0,
-      entriesRead: 0,
-      logEntriesRead: 0,
       bitmapWordsRead: this.#words,
-      flushes: 0,
-      iotlbMisses: 0,
-      stalls: 0,
     };
   }
 

@@ -187,7 +187,10 @@ describe('help and lists', () => {
       'device:mlx5 sound',
       'iommu:amdv1 sound',
       'iommu:vtdss sound',
+      'iommu:x86_64 sound',
       'iommu:armv8-s1 sound',
+      'iommu:armv8-s2 sound',
+      'iommu:riscv sound',
       'type1 sound',
       'cpu-only none',
     ]);
