@@ -2,10 +2,18 @@ import { expect, test } from 'vitest';
 import { randomChoice } from '../../src/schedule/choice.ts';
 import { runs } from '../runs.ts';
 import { BUILDS, openBuild } from './builds.ts';
-import { isSound, runOnce, witness } from './outcome.ts';
+import { runOnce, witness, type Outcome } from './outcome.ts';
 import { RESIZED, randomScenario } from './scenario.ts';
 
 const CASES = BUILDS.flatMap((build) => RESIZED.map((mapping) => ({ build, mapping, name: mapping.name })));
+
+/**
+ * Whether a write was lost. Over-reporting is no measure here: a merge in the middle of a read gives what was read already
+ * the dirty state of what was not, and a split hands it back to all parts, so it comes up in the next report once more.
+ */
+function loses({ missed, stale }: Outcome): boolean {
+  return missed > 0 || stale > 0;
+}
 
 test.each(CASES)('$build, $name: splits and merges under DMA and reads lose nothing', async ({ build, mapping }) => {
   const core = await openBuild(build);
@@ -15,7 +23,7 @@ test.each(CASES)('$build, $name: splits and merges under DMA and reads lose noth
   const seen = { split: 0, merge: 0, reported: 0 };
   for (let seed = 0; seed < seeds; seed++) {
     const outcome = runOnce(core, randomScenario(seed, mapping, 'iommu'), 'safe', randomChoice(seed));
-    if (!isSound(outcome)) lost.push(witness(`seed ${seed}`, outcome));
+    if (loses(outcome)) lost.push(witness(`seed ${seed}`, outcome));
     const agents = outcome.trace.map(({ agent }) => agent);
     const migrating = outcome.trace.slice(0, agents.lastIndexOf('migration'));
     for (const { what } of migrating) if (what === 'split' || what === 'merge') seen[what]++;
@@ -30,5 +38,5 @@ test('a read that does not invalidate loses writes here too', async () => {
   const outcomes = Array.from({ length: 60 }, (_, seed) =>
     runOnce(core, randomScenario(seed, RESIZED[0], 'iommu'), 'no-invalidate', randomChoice(seed)),
   );
-  expect(outcomes.some((outcome) => !isSound(outcome))).toBe(true);
+  expect(outcomes.some(loses)).toBe(true);
 });
