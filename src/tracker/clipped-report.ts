@@ -21,8 +21,8 @@ export class ClippedReport {
     if (this.#mappedBytes <= ramBytes) return read(into, ramBytes);
     this.#whole ??= this.#core.bitmap({ length: this.#mappedBytes });
     read(this.#whole, this.#whole.pages * 4096);
+    // What lies beyond RAM stays marked there, and is never asked for.
     this.#whole.readAndClear({ into, start: 0, length: ramBytes });
-    this.#whole.clear();
   }
 
   close(): void {
