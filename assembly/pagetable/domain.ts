@@ -116,9 +116,9 @@ export function shrinkTop<F extends Format>(f: F, core: usize, domain: usize): v
 }
 
 /**
- * An empty domain of 2^inputBits bytes of input addresses; its handle. MAIL0 gives the leaf sizes (with
- * CREATE_FITTING those that are too large for the domain are left out), MAIL1 the bits of an output address, MAIL2 .. MAIL3 the aperture. EINVAL: widths,
- * sizes or an aperture that the format lacks; ENOMEM.
+ * An empty domain of 2^inputBits bytes of input addresses; its handle. MAIL0 gives the leaf sizes (with CREATE_FITTING those
+ * that are too large for the domain are left out), MAIL1 the bits of an output address, MAIL2 .. MAIL3 the aperture. EINVAL:
+ * widths, sizes or an aperture that the format lacks; ENOMEM.
  */
 export function createDomain<F extends Format>(
   f: F,

@@ -169,7 +169,7 @@ export function fillLeaves<F extends Format>(
   }
 }
 
-/** How many leaves of 2^shift bytes follow each other from `cursor` -> `pa` until a larger or smaller one fits better, or `last`. */
+/** How many leaves of 2^shift bytes follow each other from `cursor` -> `pa` until another size fits better, or `last`. */
 function sameSize(sizes: u64, shift: u32, cursor: u64, pa: u64, last: u64): u64 {
   const left = (last - cursor) >> shift;
   const rest = ((last - cursor) & (((<u64>1) << shift) - 1)) == ((<u64>1) << shift) - 1;

@@ -133,8 +133,8 @@ export function domainSetDirty(core: usize, domain: u32): i32 {
 }
 
 /**
- * Whether domainSplit may be; MAIL0 is the cursor, MAIL3 .. MAIL1 the range, MAIL2 counts tables: see checkSplit. MORE: call again. EBADF, EINVAL,
- * ERANGE, ENOENT, ENOMEM; nothing is changed.
+ * Whether domainSplit may be; MAIL0 is the cursor, MAIL3 .. MAIL1 the range, MAIL2 counts tables: see checkSplit. MORE: call
+ * again. EBADF, EINVAL, ERANGE, ENOENT, ENOMEM; nothing is changed.
  */
 export function domainCheckSplit(core: usize, domain: u32, shift: u32, budget: u32): i32 {
   return resize(core, domain, Op.CheckSplit, shift, budget);

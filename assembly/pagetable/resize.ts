@@ -104,7 +104,7 @@ function splitToTables<F extends Format>(
   return true;
 }
 
-/** Splits the leaf at `at` of `level` once: within its level where that has a size on the way, else into tables. False: out of memory. */
+/** Splits the leaf at `at` once: within its level where that has a size on the way, else into tables. False: out of memory. */
 function splitOnce<F extends Format>(f: F, core: usize, domain: usize, at: usize, level: u32, to: u32): bool {
   const entry = load<u64>(at);
   const shift = f.leafShift(entry, level);
@@ -302,7 +302,7 @@ export function mergeLeaves<F extends Format>(
   return status;
 }
 
-/** Marks the leaf that maps `iova` dirty, as a write would. -ENOENT: nothing mapped; -EINVAL: not made for tracking, or read-only. */
+/** Marks the leaf of `iova` dirty, as a write would. -ENOENT: nothing mapped; -EINVAL: not made for tracking, or read-only. */
 export function setDirty<F extends Format>(f: F, core: usize, domain: usize, iova: u64): i32 {
   const at = entryOfWalk(walk<F>(f, core, domain, iova));
   const entry = load<u64>(at);

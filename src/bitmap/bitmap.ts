@@ -91,7 +91,10 @@ export class Bitmap {
     this.#core.check(this.#core.raw.bitmapMark(this.#core.base, this.handle, first, count), 'bitmap.markPages');
   }
 
-  /** Marks each page that is listed, in any order, repeats allowed. ERANGE: a page that it does not have; then none of its batch of 16,384. */
+  /**
+   * Marks each page that is listed, in any order, repeats allowed. ERANGE: a page that it does not have; then none of its
+   * batch of 16,384 is marked.
+   */
   markList(pages: Uint32Array): void {
     const most = layout.TRANSFER_BYTES / 4;
     for (let at = 0; at < pages.length; at += most) {

@@ -9,7 +9,7 @@ import { readSnapshot, writeSnapshot } from './snapshot.ts';
 
 /** Where a core lies. */
 export interface OpenOptions extends Omit<CoreOptions, 'memory'> {
-  /** Size of a memory of its own, in bytes or as people write it (`64MiB`), a multiple of 1 MiB; or a host's memory. Default 64 MiB. */
+  /** Bytes of a memory of its own, also as people write them (`64MiB`), a multiple of 1 MiB; or a host's memory. Default 64 MiB. */
   readonly memory?: number | string | HostMemory;
 }
 
