@@ -44,3 +44,23 @@ export type { TraceSource } from './workload/byte-source.ts';
 export { TraceError } from './workload/trace-error.ts';
 export type { CpuWindow, EventBatch, Phase, Recording, Segment, SegmentOptions } from './workload/recording.ts';
 export { UsageError } from './units/usage-error.ts';
+export type { DataStream } from './vfio/data-stream.ts';
+export { VfioDevice, type LoggingReport, type LoggingStart, type VfioDeviceOptions } from './vfio/device.ts';
+export { DEVICE_FEATURES, type DeviceFeature, type FeatureData } from './vfio/device-feature.ts';
+export { IDEAL_DEVICE, MLX5_DEVICE, type DeviceProfile, type LogOverflow } from './vfio/device-profile.ts';
+export { DeviceState, STATE_NAMES, type DeviceStateName } from './vfio/device-state.ts';
+export type { DmaLogging, DmaLoggingOptions } from './vfio/dma-logging.ts';
+export { DRIVER_ARCS, driverArcs, sessionOn, type DriverArc } from './vfio/driver-arcs.ts';
+export { FileTable } from './vfio/file-table.ts';
+export type {
+  Arc,
+  MigrationDriver,
+  MigrationHooks,
+  PrecopyInfo,
+  ResumeStream,
+  SaveStream,
+} from './vfio/migration-driver.ts';
+export { MigrationMachine } from './vfio/migration-machine.ts';
+export { nextState } from './vfio/next-state.ts';
+export { VFIO_QUIRKS, type VfioQuirk, type VfioQuirks } from './vfio/quirks.ts';
+export { statePath } from './vfio/state-path.ts';

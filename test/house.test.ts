@@ -46,12 +46,14 @@ function filesUnder(directory: string): string[] {
     .map((name) => join(directory, name));
 }
 
+/** What follows `from` in a statement, or `import` by itself. */
+const IMPORTED = /^\s*(?:import|export)\b[^;'"=]*?\bfrom\s*['"]([^'"]+)['"]|\bimport\s*\(?\s*['"]([^'"]+)['"]/gm;
+
 /** What a file imports (types, re-exports and `import()` included) from the repository, as paths from its root. */
 function importsOf(file: string): string[] {
   const text = readFileSync(join(ROOT, file), 'utf8').replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '');
-  const found = text.matchAll(/(?:\bfrom|\bimport)\s*\(?\s*['"]([^'"]+)['"]/g);
-  return [...found]
-    .map(([, path]) => path)
+  return [...text.matchAll(IMPORTED)]
+    .map(([, from, alone]) => from ?? alone)
     .filter((path) => path.startsWith('.'))
     .map((path) => relative(ROOT, join(ROOT, dirname(file), path)));
 }
@@ -119,7 +121,8 @@ describe('the house', () => {
   it('imports what is not its own by name only where it may: node: in cli and web, the loader in wasm', () => {
     const foreign = filesUnder('src').flatMap((file) => {
       const text = readFileSync(join(ROOT, file), 'utf8');
-      const names = [...text.matchAll(/(?:\bfrom|\bimport)\s*\(?\s*['"]([^'".][^'"]*)['"]/g)].map(([, name]) => name);
+      const all = [...text.matchAll(IMPORTED)].map(([, from, alone]) => from ?? alone);
+      const names = all.filter((name) => !name.startsWith('.'));
       return names.map(
         (name) =>
           `${roomOf(file)}${file.endsWith('.mjs') ? ' (build step)' : ''}: ${name.replace(/^node:.*/, 'node:')}`,

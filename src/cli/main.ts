@@ -7,12 +7,13 @@ import { TraceError } from '../workload/trace-error.ts';
 import { helpOf, parse, type Command } from './command.ts';
 import { COMPARE } from './compare.ts';
 import { COST } from './cost.ts';
+import { FSM } from './fsm.ts';
 import { PTE } from './pte.ts';
 import { textTable } from './text-table.ts';
 import { TRACKERS_COMMAND } from './trackers.ts';
 import { WALK } from './walk.ts';
 
-const COMMANDS: readonly Command[] = [COMPARE, TRACKERS_COMMAND, COST, PTE, WALK];
+const COMMANDS: readonly Command[] = [COMPARE, TRACKERS_COMMAND, COST, PTE, WALK, FSM];
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;

@@ -4,10 +4,11 @@ import type { DeviceLog } from '../device/device-log.ts';
 import { IommuError } from '../errno/error.ts';
 import type { Iommu } from '../iommu/iommu.ts';
 import type { Requester } from '../iommu/requester.ts';
-import { combineIovaRanges, type IovaRange } from '../vfio/combine-ranges.ts';
+import type { IovaRange } from '../vfio/combine-ranges.ts';
+import { logPageSize, stallsOf, type DeviceProfile } from '../vfio/device-profile.ts';
+import { rangesToLog } from '../vfio/log-ranges.ts';
 import type { EventBatch } from '../workload/recording.ts';
 import { ClippedReport } from './clipped-report.ts';
-import { checkSpace, logPageSize, type DeviceProfile } from './device-profile.ts';
 import { postBatch } from './post-batch.ts';
 import { NO_IOTLB, NO_WORK, type Tracker, type TrackerWork } from './tracker.ts';
 
@@ -21,19 +22,6 @@ export interface DeviceLoggingOptions {
   readonly pageSize: number;
   /** What to log, disjoint; must cover [0, ram). Default: one range. */
   readonly ranges?: readonly IovaRange[];
-}
-
-function roundToPages(ranges: readonly IovaRange[], pageSize: number): IovaRange[] {
-  const rounded: { iova: number; last: number }[] = [];
-  for (const { iova, last } of ranges) {
-    const start = Math.floor(iova / pageSize) * pageSize;
-    const end = Math.ceil((last + 1) / pageSize) * pageSize - 1;
-    const before = rounded.at(-1);
-    // Ranges that meet inside one log page share it.
-    if (before && start <= before.last) before.last = Math.max(before.last, end);
-    else rounded.push({ iova: start, last: end });
-  }
-  return rounded;
 }
 
 function checkCover(ranges: readonly IovaRange[], ramBytes: number): void {
@@ -76,10 +64,11 @@ export class DeviceLoggingTracker implements Tracker {
       [...asked].sort((a, b) => a.iova - b.iova),
       options.ramBytes,
     );
-    const limit = Math.min(options.profile.maxRanges, asked.length);
-    this.#ranges = roundToPages(combineIovaRanges(asked, limit), this.#pageSize);
+    this.#ranges = rangesToLog(options.profile, asked, this.#pageSize).map(({ iova, last }) => ({
+      iova: Number(iova),
+      last: Number(last),
+    }));
     this.mappedBytes = this.#ranges.reduce((sum, { iova, last }) => sum + (last - iova + 1), 0);
-    checkSpace(options.profile, this.mappedBytes);
     this.#clipped = new ClippedReport(options.core, (this.#ranges.at(-1)?.last ?? 0) + 1);
     this.#deviceCount = options.devices;
     this.#iommu = options.core.iommu({ iotlb: { sets: 1, ways: 1 }, requests: 8192 });
@@ -123,8 +112,7 @@ export class DeviceLoggingTracker implements Tracker {
     log.report({ iova: 0, length, into });
     const records = log.pagesReported - before;
     this.#records += records;
-    // The queue is empty when a REPORT begins: the first fill stalls nobody.
-    this.#stalls += Math.max(0, Math.ceil(records / this.#profile.queueRecords) - 1);
+    this.#stalls += stallsOf(this.#profile, records);
   }
 
   get work(): TrackerWork {

@@ -1,9 +1,9 @@
 import type { Core } from '../core/core.ts';
 import { IommuError } from '../errno/error.ts';
 import { FORMATS, type FormatInfo } from '../iommu/formats.ts';
+import { IDEAL_DEVICE, MLX5_DEVICE } from '../vfio/device-profile.ts';
 import { CpuOnlyTracker } from './cpu-only.ts';
 import { DeviceLoggingTracker } from './device-logging.ts';
-import { IDEAL_DEVICE, MLX5_DEVICE } from './device-profile.ts';
 import { SystemIommuTracker } from './system-iommu.ts';
 import type { Claim, Tracker } from './tracker.ts';
 import { Type1Tracker } from './type1.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { open } from '../../src/core/core.ts';
 import { DeviceLoggingTracker } from '../../src/tracker/device-logging.ts';
-import { MLX5_DEVICE } from '../../src/tracker/device-profile.ts';
+import { MLX5_DEVICE } from '../../src/vfio/device-profile.ts';
 
 const MIB = 2 ** 20;
 

@@ -49,6 +49,18 @@ function fewestBytes(sorted: readonly IovaRange[], limit: number): number {
 }
 
 describe('combineIovaRanges', () => {
+  it('merges at the top of the address space as at the bottom', () => {
+    const top = 2n ** 64n - 0x210n;
+    const high = VECTOR.map(({ iova, last }) => ({ iova: top + BigInt(iova), last: top + BigInt(last) }));
+    for (const limit of [1, 2, 3, 4]) {
+      const wanted = combineIovaRanges(VECTOR, limit);
+      expect(combineIovaRanges([...high].reverse(), limit)).toEqual(
+        wanted.map(({ iova, last }) => ({ iova: top + BigInt(iova), last: top + BigInt(last) })),
+      );
+    }
+    expect(() => combineIovaRanges([{ iova: 0n, last: 2n ** 64n }], 1)).toThrow(/ranges\[0\].*below 2\^64.*EINVAL/);
+  });
+
   it('merges the smallest gap first', () => {
     expect(combineIovaRanges(VECTOR, 4)).toEqual(VECTOR);
     expect(combineIovaRanges(VECTOR, 3)).toEqual([range(0x0, 0xf), range(0x20, 0x2f), range(0x100, 0x20f)]);
