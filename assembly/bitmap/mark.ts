@@ -40,6 +40,13 @@ export function setBits(data: usize, first: u32, last: u32): void {
   store<u64>(end, load<u64>(end) | tail);
 }
 
+/** Whether the bitmap at `slot` has pages for all of [first, last]. */
+export function holdsAddresses(slot: usize, first: u64, last: u64): bool {
+  const shift = load<u32>(slot, BITMAP_SHIFT);
+  const origin = load<u64>(slot, BITMAP_START) >> shift;
+  return first >> shift >= origin && (last >> shift) - origin < <u64>load<u32>(slot, BITMAP_PAGES);
+}
+
 /**
  * Sets the bits of the bitmap at `slot` whose pages hold any byte of [first, last], addresses; what lies outside the
  * bitmap is left out.

@@ -14,7 +14,7 @@ import { slotOf } from '../memory/handles';
 import { fail, mail, post } from '../memory/mailbox';
 
 /** The first page from `page` on whose bit equals `set`, or `pages`. */
-function seek(data: usize, page: u32, pages: u32, set: bool): u32 {
+export function seek(data: usize, page: u32, pages: u32, set: bool): u32 {
   const flip: u64 = set ? 0 : u64.MAX_VALUE;
   const end = data + (((<u64>pages + 63) >> 6) << 3);
   let at = data + ((page >> 6) << 3);

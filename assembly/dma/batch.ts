@@ -4,7 +4,6 @@ import {
   ACCESS_WRITE,
   DEVICE_DOMAIN,
   DEVICE_IOMMU,
-  DEVICE_REQUESTER,
   DOMAIN_FORMAT,
   DONE,
   EBADF,
@@ -29,7 +28,7 @@ import { fail, mail } from '../memory/mailbox';
 import { dispatch } from '../pagetable/dispatch';
 import { Op } from '../pagetable/operate';
 import { logWrite } from '../tracker/range-log';
-import { recordFault } from './events';
+import { abortUntranslated } from './faults';
 import { accessOf, logOf, streamOf } from './requests';
 
 /** The request at the ring's head comes from no device in a domain: it is logged as it is, or its stream is at fault. */
@@ -41,9 +40,9 @@ function runUntranslated(core: usize, iommu: usize, request: usize, device: usiz
   store<u32>(iommu, load<u32>(iommu, IOMMU_RING_HEAD) + 1, IOMMU_RING_HEAD);
   if (!length) return;
   if (!device) {
-    recordFault(core, iommu, FAULT_BAD_STREAM, streamOf(request), 0, first, access);
+    abortUntranslated(core, iommu, 0, streamOf(request), FAULT_BAD_STREAM, first, access);
   } else if (last < first) {
-    recordFault(core, iommu, FAULT_ADDRESS_SIZE, streamOf(request), load<u32>(device, DEVICE_REQUESTER), first, access);
+    abortUntranslated(core, iommu, device, streamOf(request), FAULT_ADDRESS_SIZE, first, access);
   } else if (access & ACCESS_WRITE) {
     const log = logOf(core, device);
     if (log) logWrite(core, log, first, last);

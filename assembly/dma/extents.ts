@@ -1,12 +1,19 @@
 // One access of a device in a domain, run by the code of its format.
 
 import {
+  ACCESS_READ,
   ACCESS_WRITE,
   CORE_TRANSFER,
-  DEVICE_DOMAIN,
+  DEVICE_ATS,
   DEVICE_FAULT_IOVA,
+  DEVICE_FAULT_IPA,
   DEVICE_FAULT_REASON,
+  DEVICE_FAULT_RESPONSE,
+  DEVICE_FAULT_STAGE,
+  DEVICE_FAULT_TAG,
   DEVICE_IOMMU,
+  DEVICE_KIND,
+  DEVICE_STREAM,
   DOMAIN_LOOKUP_SHIFT,
   DONE,
   EFAULT,
@@ -14,7 +21,8 @@ import {
   EXTENT_BYTES,
   EXTENT_LENGTH,
   FAULT_ADDRESS_SIZE,
-  FAULT_BAD_STREAM,
+  FAULT_HIGHEST,
+  IOMMU_FAULT_IPA,
   IOTLB_KEY,
   IOTLB_OUTPUT,
   KIND_IOMMU,
@@ -26,6 +34,8 @@ import { fail, mail, post } from '../memory/mailbox';
 import { inRange } from '../pagetable/domain';
 import { Format } from '../pagetable/format';
 import { logWrite } from '../tracker/range-log';
+import { resolveByDevice } from './atc';
+import { faultStage, respond } from './faults';
 import { logOf } from './requests';
 import { resolve } from './translate';
 
@@ -44,10 +54,13 @@ export function addExtent(list: usize, count: u32, address: u64, length: u32): u
   return count + 1;
 }
 
-/** Notes why and where the last access of a device ended. */
-export function setFault(device: usize, reason: u32, iova: u64): void {
+/** Notes how the last access of a device ended: `response` as `respond` gives it. */
+export function setFault(device: usize, reason: u32, iova: u64, response: u32, stage: u32): void {
   store<u32>(device, reason, DEVICE_FAULT_REASON);
   store<u64>(device, iova, DEVICE_FAULT_IOVA);
+  store<u32>(device, response & 0xff, DEVICE_FAULT_RESPONSE);
+  store<u32>(device, response >> 8, DEVICE_FAULT_TAG);
+  store<u32>(device, stage, DEVICE_FAULT_STAGE);
 }
 
 /**
@@ -57,8 +70,10 @@ export function setFault(device: usize, reason: u32, iova: u64): void {
 export function accessExtents<F extends Format>(f: F, core: usize, domain: usize, device: usize, access: u32): i32 {
   const list = core + load<u32>(core, CORE_TRANSFER);
   const stretch = ((<u64>1) << load<u32>(domain, DOMAIN_LOOKUP_SHIFT)) - 1;
-  const handle = load<u32>(device, DEVICE_DOMAIN);
+  const stream = load<u32>(device, DEVICE_STREAM);
   const iommu = slotOf(core, load<u32>(device, DEVICE_IOMMU), KIND_IOMMU);
+  const cached = (load<u32>(device, DEVICE_KIND) & DEVICE_ATS) != 0;
+  const rights = access & (ACCESS_READ | ACCESS_WRITE);
   const log = access & ACCESS_WRITE ? logOf(core, device) : 0;
   const last = mail(core, MAIL1);
   let at = mail(core, MAIL0);
@@ -66,9 +81,13 @@ export function accessExtents<F extends Format>(f: F, core: usize, domain: usize
   while (true) {
     const found = !inRange(domain, at, at)
       ? <usize>FAULT_ADDRESS_SIZE
-      : resolve<F>(f, core, iommu, domain, handle, at, access);
-    if (found <= <usize>FAULT_BAD_STREAM) {
-      setFault(device, <u32>found, at);
+      : cached
+        ? resolveByDevice<F>(f, core, iommu, domain, device, at, rights)
+        : resolve<F>(f, core, iommu, domain, at, rights, rights);
+    if (found <= <usize>FAULT_HIGHEST) {
+      const response = respond(core, iommu, domain, device, stream, <u32>found, at, last, access);
+      setFault(device, <u32>found, at, response, faultStage(iommu, domain, <u32>found));
+      store<u64>(device, load<u64>(iommu, IOMMU_FAULT_IPA), DEVICE_FAULT_IPA);
       post(core, MAIL1, count);
       return fail(EFAULT);
     }

@@ -3,13 +3,14 @@
 import {
   ACCESS_READ,
   ACCESS_WRITE,
+  DEVICE_ATS,
   DEVICE_DOMAIN,
+  DEVICE_KIND,
   DEVICE_LOG,
-  DEVICE_REQUESTER,
   DOMAIN_LOOKUP_SHIFT,
   DONE,
   FAULT_ADDRESS_SIZE,
-  FAULT_BAD_STREAM,
+  FAULT_HIGHEST,
   IOMMU_RING,
   IOMMU_RING_DONE,
   IOMMU_RING_HEAD,
@@ -29,7 +30,8 @@ import { post } from '../memory/mailbox';
 import { inRange } from '../pagetable/domain';
 import { Format } from '../pagetable/format';
 import { logWrite } from '../tracker/range-log';
-import { recordFault } from './events';
+import { resolveByDevice } from './atc';
+import { respond } from './faults';
 import { resolve } from './translate';
 
 /** The stream that a request names. */
@@ -73,6 +75,7 @@ export function runRequests<F extends Format>(
     if (!length) continue;
     const access = accessOf(request);
     const log = access & ACCESS_WRITE ? logOf(core, device) : 0;
+    const cached = (load<u32>(device, DEVICE_KIND) & DEVICE_ATS) != 0;
     const first = load<u64>(request, REQUEST_IOVA);
     const last = first + (length - 1);
     let at = first + load<u32>(iommu, IOMMU_RING_DONE);
@@ -85,9 +88,11 @@ export function runRequests<F extends Format>(
       const fault =
         !inRange(domain, at, at) || last < first
           ? <usize>FAULT_ADDRESS_SIZE
-          : resolve<F>(f, core, iommu, domain, handle, at, access);
-      if (fault <= <usize>FAULT_BAD_STREAM) {
-        recordFault(core, iommu, <u32>fault, stream, load<u32>(device, DEVICE_REQUESTER), at, access);
+          : cached
+            ? resolveByDevice<F>(f, core, iommu, domain, device, at, access)
+            : resolve<F>(f, core, iommu, domain, at, access, access);
+      if (fault <= <usize>FAULT_HIGHEST) {
+        respond(core, iommu, domain, device, stream, <u32>fault, at, last, access);
         break;
       }
       const end = min(at | stretch, last);

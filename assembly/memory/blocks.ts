@@ -6,6 +6,7 @@ import {
   CHUNK_SHIFT,
   CHUNK_SPLIT,
   CORE_FREE_LISTS,
+  CORE_UNITS,
   CORE_UNIT_TAGS,
   CORE_USED_UNITS,
   CORE_WANTED_UNITS,
@@ -167,6 +168,13 @@ export function addLive(core: usize, at: u32, delta: i32): u32 {
 /** How many entries of the page table at core offset `at` are present. */
 export function liveEntries(core: usize, at: u32): u32 {
   return load<u32>(tagOf(core, at)) >> TAG_LIVE_SHIFT;
+}
+
+/** Whether a page table in use of at least `bytes` lies at `at`, which may be any number. */
+export function holdsTable(core: usize, at: u32, bytes: u32): bool {
+  if (at & ((1 << UNIT_SHIFT) - 1) || at >> UNIT_SHIFT >= load<u32>(core, CORE_UNITS)) return false;
+  const tag = load<u32>(tagOf(core, at));
+  return tag >> TAG_LIVE_SHIFT != 0 && <u32>(1 << (UNIT_SHIFT + (tag & TAG_ORDER_MASK))) >= bytes;
 }
 
 /** Hands the chunk-0 memory from core offset `from` on to the free lists. Once, by init. */

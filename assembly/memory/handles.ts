@@ -1,4 +1,4 @@
-// Everything that outlives a call is a slot of 128 bytes, named by a handle with a generation, so that a handle kept too
+// Everything that outlives a call is a slot of 256 bytes, named by a handle with a generation, so that a handle kept too
 // long is refused instead of naming the slot's next owner.
 
 import {

@@ -1,8 +1,27 @@
-import { DOMAIN_SIZES_USED, DONE, MAIL1, MAIL2, MAIL3, MORE, READ_DIRTY_NO_CLEAR } from '../layout';
+import {
+  DOMAIN_QUIRKS,
+  DOMAIN_RESERVED,
+  DOMAIN_SIZES_USED,
+  DONE,
+  MAIL1,
+  MAIL2,
+  MAIL3,
+  MAIL6,
+  MORE,
+  QUIRK_CLEAR_ONE_REPLICA,
+  QUIRK_CLEAR_WHOLE_LEAF,
+  QUIRK_UNALIGNED_START,
+  READ_DIRTY_BREAK,
+  READ_DIRTY_MARK,
+  READ_DIRTY_NO_CLEAR,
+  READ_DIRTY_SHIFT,
+  READ_DIRTY_SWAP,
+} from '../layout';
 import { markAddresses, markWord } from '../bitmap/mark';
 import { mail, post } from '../memory/mailbox';
 import { dirtyGroup, GROUP } from './dirty-group';
 import { Format } from './format';
+import { breakLeaf, markUncached, splitOnce } from './split';
 import { leafIsDirty } from './translate';
 import { covers, entriesOf, entryOfWalk, entryShift, indexAt, levelOfWalk, replicasOf, walk } from './walk';
 
@@ -14,6 +33,37 @@ function cleanLeaf<F extends Format>(f: F, at: usize, copies: u32): void {
   }
 }
 
+/**
+ * Cleans the dirty leaf of 2^shift bytes whose entry lies at `at`; where it is larger than asked for in `flags` it is also split, into
+ * clean leaves, or broken or marked for that. Without memory for it, it stays as it is.
+ */
+function cleanOrSplit<F extends Format>(
+  f: F,
+  core: usize,
+  domain: usize,
+  at: usize,
+  shift: u32,
+  level: u32,
+  flags: u32,
+): void {
+  const copies = replicasOf<F>(f, shift, level);
+  const one = (load<u32>(domain, DOMAIN_QUIRKS) & QUIRK_CLEAR_ONE_REPLICA) != 0;
+  cleanLeaf<F>(f, at, one ? 1 : copies);
+  const to = flags >> READ_DIRTY_SHIFT;
+  if (!(flags & (READ_DIRTY_SWAP | READ_DIRTY_BREAK | READ_DIRTY_MARK)) || shift <= to) return;
+  if (flags & READ_DIRTY_BREAK) breakLeaf<F>(f, at, copies);
+  else if (flags & READ_DIRTY_MARK && level) markUncached<F>(f, at, copies);
+  else splitOnce<F>(f, core, domain, at, load<u64>(at), level, to, false);
+}
+
+/** How many tables it takes to split a dirty leaf of 2^shift bytes on the way as `flags` says, where the reserve has fewer; else 0. */
+function lacksTables<F extends Format>(f: F, domain: usize, shift: u32, level: u32, flags: u32): u32 {
+  const here = flags & READ_DIRTY_SWAP || (flags & READ_DIRTY_MARK && !level);
+  if (!here || shift <= flags >> READ_DIRTY_SHIFT) return 0;
+  const copies = replicasOf<F>(f, shift, level);
+  return load<u32>(domain, DOMAIN_RESERVED) < copies ? copies : 0;
+}
+
 /** Whether the tables of the smallest leaves hold no leaf that fills several entries, so that each entry speaks for itself. */
 function onlySmallest<F extends Format>(f: F, domain: usize): bool {
   const above = (load<u64>(domain, DOMAIN_SIZES_USED) >> f.granuleShift()) >> 1;
@@ -23,7 +73,8 @@ function onlySmallest<F extends Format>(f: F, domain: usize): bool {
 /**
  * Reports to the bitmap at `into` (0: to none) the dirty leaves of [cursor, last], clipped to [first, last], and cleans those
  * that lie wholly inside, at most `budget` entries at a time. The next address is posted at `cursorAt`; MAIL1 .. MAIL2 is
- * widened to hold what was cleaned (first > last: nothing yet), MAIL3 counts the entries looked at. DONE or MORE.
+ * widened to hold what was cleaned (first > last: nothing yet), MAIL3 counts the entries looked at, MAIL6 says how many tables
+ * a leaf wants that is to be split and for which the reserve has too few. DONE or MORE.
  *
  * The caller invalidates MAIL1 .. MAIL2 before it lets the bitmap be used: see src/iommu/domain.ts.
  */
@@ -44,7 +95,9 @@ export function readDirty<F extends Format>(
   let entries = mail(core, MAIL3);
   let status: i32 = MORE;
   const clear = !(flags & READ_DIRTY_NO_CLEAR);
+  const quirks = load<u32>(domain, DOMAIN_QUIRKS);
   const smallest = onlySmallest<F>(f, domain);
+  post(core, MAIL6, 0);
   const groupLast = ((<u64>GROUP) << f.granuleShift()) - 1;
   while (status == MORE && budget != 0) {
     if (!covers<F>(f, domain, cursor)) {
@@ -92,13 +145,29 @@ export function readDirty<F extends Format>(
         end = start + (((<u64>1) << shift) - 1);
         index &= -copies;
         at = at & -((<usize>copies) << 3);
-        if (leafIsDirty<F>(f, at, shift, level)) {
-          if (into) markAddresses(core, into, max(start, first), min(end, last));
-          if (clear && start >= first && end <= last) {
-            cleanLeaf<F>(f, at, copies);
+        const dirty = leafIsDirty<F>(f, at, shift, level);
+        // A driver that does not align the start takes the leaf to begin there, and goes on as far behind its end.
+        const shifted = quirks & QUIRK_UNALIGNED_START ? cursor - start : 0;
+        if (dirty) {
+          if (into) markAddresses(core, into, max(start + shifted, first), min(end + shifted, last));
+          if (clear && ((start >= first && end <= last) || quirks & QUIRK_CLEAR_WHOLE_LEAF)) {
+            const lacking = lacksTables<F>(f, domain, shift, level, flags);
+            if (lacking) {
+              post(core, MAIL6, lacking);
+              budget = 0;
+              break;
+            }
+            cleanOrSplit<F>(f, core, domain, at, shift, level, flags);
             gatherFirst = min(gatherFirst, start);
             gatherLast = max(gatherLast, end);
           }
+        }
+        if (shifted) {
+          entries += copies;
+          cursor = end + shifted + 1;
+          if (end + shifted >= last) status = DONE;
+          budget = budget - 1;
+          break;
         }
       }
       entries += copies;

@@ -1,5 +1,6 @@
 import {
   EINVAL,
+  FAULT_TRANSLATION,
   FORMAT_AMDV1,
   FORMAT_ARMV8_S1_16K,
   FORMAT_ARMV8_S1_4K,
@@ -12,6 +13,7 @@ import {
   FORMAT_VTDSS,
   FORMAT_X86_64,
 } from '../layout';
+import { resolveStage2 } from '../dma/nested';
 import { fail } from '../memory/mailbox';
 import { AmdV1 } from './formats/amdv1';
 import { Granule16K, Granule4K, Granule64K } from './formats/arm-granule';
@@ -50,5 +52,26 @@ export function dispatch(format: u32, op: Op, core: usize, domain: usize, a: u32
       return operate<Mock2K>(changetype<Mock2K>(0), op, core, domain, a, b, budget);
     default:
       return fail(EINVAL);
+  }
+}
+
+/**
+ * A look-up of stage 2 on the way of a nested walk: see resolveStage2. Apart from the operations, so that a hot path leads to nothing
+ * else; only formats that have a stage 1 over them are there.
+ */
+export function dispatchStage2(format: u32, core: usize, domain: usize, iommu: usize, access: u32, wish: u32): i32 {
+  switch (format) {
+    case FORMAT_AMDV1:
+      return resolveStage2<AmdV1>(changetype<AmdV1>(0), core, domain, iommu, access, wish);
+    case FORMAT_VTDSS:
+      return resolveStage2<VtdSs>(changetype<VtdSs>(0), core, domain, iommu, access, wish);
+    case FORMAT_ARMV8_S2_4K:
+      return resolveStage2<ArmS2<Granule4K>>(changetype<ArmS2<Granule4K>>(0), core, domain, iommu, access, wish);
+    case FORMAT_ARMV8_S2_16K:
+      return resolveStage2<ArmS2<Granule16K>>(changetype<ArmS2<Granule16K>>(0), core, domain, iommu, access, wish);
+    case FORMAT_ARMV8_S2_64K:
+      return resolveStage2<ArmS2<Granule64K>>(changetype<ArmS2<Granule64K>>(0), core, domain, iommu, access, wish);
+    default:
+      return FAULT_TRANSLATION;
   }
 }

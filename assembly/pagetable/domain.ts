@@ -6,6 +6,7 @@ import {
   DOMAIN_FIRST,
   DOMAIN_FLAGS,
   DOMAIN_FORMAT,
+  DOMAIN_GRANULE,
   DOMAIN_IOMMU,
   DOMAIN_LAST,
   DOMAIN_LEAST_TOP,
@@ -35,7 +36,7 @@ import { Format } from './format';
 import { covers, entryShift } from './walk';
 
 /** Input addresses are looked up in the IOTLB in stretches of 4 KiB, or of the granule where that is smaller. */
-const LOOKUP_SHIFT: u32 = 12;
+export const LOOKUP_SHIFT: u32 = 12;
 
 /** Counts a table of `bytes` in or out. */
 export function countTable(domain: usize, bytes: u32, tables: i32): void {
@@ -47,14 +48,14 @@ export function countTable(domain: usize, bytes: u32, tables: i32): void {
 const GROWING_TOP: u32 = 2;
 
 /** The lowest level whose table, which may have 2^rootBits entries, covers `bits` bits of input addresses. */
-function topFor<F extends Format>(f: F, bits: u32): u32 {
+export function topFor<F extends Format>(f: F, bits: u32): u32 {
   let top: u32 = 0;
   while (entryShift<F>(f, top) + f.rootBits() < bits) ++top;
   return top;
 }
 
 /** Entries of a root of level `top`. One that grows has a full table from the start. */
-function rootEntriesFor<F extends Format>(f: F, top: u32, bits: u32): u32 {
+export function rootEntriesFor<F extends Format>(f: F, top: u32, bits: u32): u32 {
   const shift = entryShift<F>(f, top);
   const needed = bits > shift ? bits - shift : 0;
   return 1 << (f.growsTop() ? min<u32>(needed, f.tableBits()) : needed);
@@ -161,6 +162,7 @@ export function createDomain<F extends Format>(
   store<u64>(slot, u64.MAX_VALUE >> (64 - outputBits), DOMAIN_OUTPUT_LAST);
   store<u64>(slot, sizes, DOMAIN_SIZES);
   store<u32>(slot, min<u32>(LOOKUP_SHIFT, f.granuleShift()), DOMAIN_LOOKUP_SHIFT);
+  store<u32>(slot, f.granuleShift(), DOMAIN_GRANULE);
   countTable(slot, rootBytes, 1);
   return handle;
 }
@@ -179,8 +181,10 @@ export function freeTable<F extends Format>(f: F, core: usize, domain: usize, at
   if (level) {
     const end = core + at + (entries << 3);
     for (let p = core + at; p < end; p += 8) {
-      const entry = load<u64>(p);
-      if (f.isPresent(entry) && f.isTable(entry)) {
+      let entry = load<u64>(p);
+      // A domain may end in the middle of a merge.
+      if (entry && !f.isPresent(entry)) entry = f.mendEntry(entry);
+      if (entry && f.isTable(entry)) {
         freeTable<F>(f, core, domain, f.tableOffset(entry), level - 1, 1 << f.tableBits());
       }
     }

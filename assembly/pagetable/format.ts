@@ -34,10 +34,12 @@ export abstract class Format {
   abstract leafShift(entry: u64, level: u32): u32;
   /** Output address of the first byte of the leaf, whose size is 2^shift. */
   abstract leafAddress(entry: u64, shift: u32): u64;
-  /** ACCESS_READ | ACCESS_WRITE of a leaf. A leaf that hardware may make writable-dirty counts as writable. */
+  /** ACCESS_READ | ACCESS_WRITE | ACCESS_GLOBAL of a leaf. A leaf that hardware may make writable-dirty counts as writable. */
   abstract leafAccess(entry: u64): u32;
   /** Core offset of the table that a table entry points to. */
   abstract tableOffset(entry: u64): u32;
+  /** The same as an address of 64 bits, where it is one of a guest. */
+  abstract tableAddress(entry: u64): u64;
   /** What a table entry lets through: ACCESS_READ | ACCESS_WRITE. */
   abstract tableAccess(entry: u64): u32;
 
@@ -47,6 +49,14 @@ export abstract class Format {
   abstract runStride(level: u32): u64;
   /** An entry of `level` that points to the table at core offset `offset`. */
   abstract makeTable(offset: u32, level: u32): u64;
+
+  /** A present entry as one that is not, with all that it says kept; never 0. */
+  abstract breakEntry(entry: u64): u64;
+  /** The broken entry as it was. */
+  abstract mendEntry(entry: u64): u64;
+  /** Whether what a leaf translates is kept out of the IOTLB (nT), and the leaf with or without that. */
+  abstract isUncached(entry: u64): bool;
+  abstract makeUncached(entry: u64, uncached: bool): u64;
 
   abstract isDirty(entry: u64): bool;
   /** The entry after the hardware's dirty update. */

@@ -1,8 +1,10 @@
 import {
+  ACCESS_GLOBAL,
   ACCESS_READ,
   ACCESS_WRITE,
   CORE_WANTED_UNITS,
   DOMAIN_FLAGS,
+  DOMAIN_FORMAT,
   DOMAIN_MAPPED,
   DOMAIN_OUTPUT_LAST,
   DOMAIN_ROOT,
@@ -23,6 +25,7 @@ import { fail } from '../memory/mailbox';
 import { countTable, growTop, inRange } from './domain';
 import { Format } from './format';
 import { prune } from './prune';
+import { stageOf } from './stage';
 import { covers, entriesOf, entryOfWalk, entryShift, indexAt, levelOf, levelOfWalk, replicasOf, walk } from './walk';
 
 /**
@@ -31,7 +34,8 @@ import { covers, entriesOf, entryOfWalk, entryShift, indexAt, levelOf, levelOfWa
  */
 export function checkMap(domain: usize, iova: u64, last: u64, pa: u64, access: u32, sizes: u64): i32 {
   const allowed = load<u64>(domain, DOMAIN_SIZES);
-  if (!sizes || sizes & ~allowed || !access || access & ~(ACCESS_READ | ACCESS_WRITE)) return fail(EINVAL);
+  const rights = stageOf(load<u32>(domain, DOMAIN_FORMAT)) == 1 ? access & ~ACCESS_GLOBAL : access;
+  if (!sizes || sizes & ~allowed || !rights || rights & ~(ACCESS_READ | ACCESS_WRITE)) return fail(EINVAL);
   const mask = ((<u64>1) << ctz(sizes)) - 1;
   if (last < iova || (iova | pa | (last + 1)) & mask) return fail(EINVAL);
   const lastPa = pa + (last - iova);
@@ -69,8 +73,9 @@ export function checkFree<F extends Format>(
     // Neighbours in the same table need no walk of their own.
     for (let rest = entriesOf<F>(f, domain, level) - indexAt<F>(f, domain, level, cursor); rest; --rest, at += 8) {
       const entry = load<u64>(at);
-      if (f.isPresent(entry)) {
-        if (level && f.isTable(entry)) break;
+      // What is broken is there all the same.
+      if (entry) {
+        if (level && f.isPresent(entry) && f.isTable(entry)) break;
         return fail(EADDRINUSE);
       }
       cursor = (cursor & ~(size - 1)) + size;
@@ -96,8 +101,8 @@ function descend<F extends Format>(f: F, core: usize, domain: usize, iova: u64, 
   for (let at = load<u32>(domain, DOMAIN_TOP); at > level; --at) {
     const slot = core + table + (indexAt<F>(f, domain, at, iova) << 3);
     const entry = load<u64>(slot);
-    if (f.isPresent(entry)) {
-      if (!f.isTable(entry)) return BLOCKED;
+    if (entry) {
+      if (!f.isPresent(entry) || !f.isTable(entry)) return BLOCKED;
       table = f.tableOffset(entry);
       continue;
     }
@@ -112,9 +117,9 @@ function descend<F extends Format>(f: F, core: usize, domain: usize, iova: u64, 
   return table;
 }
 
-function anyPresent<F extends Format>(f: F, at: usize, copies: u32): bool {
+function anyUsed(at: usize, copies: u32): bool {
   for (const end = at + (copies << 3); at < end; at += 8) {
-    if (f.isPresent(load<u64>(at))) return true;
+    if (load<u64>(at)) return true;
   }
   return false;
 }
@@ -227,7 +232,7 @@ export function mapLeaves<F extends Format>(
     const room = (entriesOf<F>(f, domain, level) - index) / copies;
     const leaves = <u32>min<u64>(min<u32>(room, budget), sameSize(sizes, shift, cursor, cursor + offset, last));
     const at = core + table + (index << 3);
-    if (liveEntries(core, table) && anyPresent<F>(f, at, leaves * copies)) return fail(EADDRINUSE);
+    if (liveEntries(core, table) && anyUsed(at, leaves * copies)) return fail(EADDRINUSE);
     fillLeaves<F>(f, at, leaves * copies, copies, cursor + offset, shift, level, access, tracked);
     addLive(core, table, leaves * copies);
     store<u64>(domain, load<u64>(domain, DOMAIN_SIZES_USED) | ((<u64>1) << shift), DOMAIN_SIZES_USED);

@@ -6,9 +6,13 @@ import { DONE, EINVAL, MAIL0, MAIL1, MAIL2, MAIL3, MAIL4, MAIL5, MAILBOX } from 
 import { fail, mail, post } from '../memory/mailbox';
 import { readDirty } from './dirty';
 import { createDomain, freeTables } from './domain';
+import { createNested } from './nested-domain';
 import { Format } from './format';
+import { reserveTables } from './limbo';
 import { checkFree, mapLeaves } from './map';
-import { checkSplit, mergeLeaves, setDirty, splitLeaves } from './resize';
+import { foldMerged, mergeLeaves } from './merge';
+import { setDirty } from './set-dirty';
+import { checkSplit, splitLeaves } from './split';
 import { traceWalk } from './trace';
 import { translateIova } from './translate';
 import { unmapLeaves } from './unmap';
@@ -32,16 +36,21 @@ export const enum Op {
   SetDirty,
   /** a: log2 of the size; MAIL0: cursor, MAIL1: last, MAIL2: tables needed so far, MAIL3: first. */
   CheckSplit,
-  /** a: log2 of the size; MAIL0: cursor, MAIL1: last. */
+  /** a: log2 of the size, b: SPLIT_*; MAIL0: cursor, MAIL1: last, MAIL2 .. 3: see splitLeaves. */
   Split,
-  CheckMerge,
+  /** a: log2 of the size, b: MERGE_*; MAIL0: cursor, MAIL1: last, MAIL2 .. 3: see mergeLeaves. */
   Merge,
+  Fold,
+  /** MAIL0: tables to take. */
+  Reserve,
   /** MAIL0: iova. */
   Trace,
   /** a: address of the IOMMU's slot, b: handle of the domain. */
   RunRequests,
   /** a: address of the device's slot, b: access; MAIL0: iova, MAIL1: last. */
   Access,
+  /** a: handle of the IOMMU, b: input bits | flags << 8, budget: handle of the parent; mailbox: see createNested. */
+  CreateNested,
 }
 
 export function operate<F extends Format>(f: F, op: Op, core: usize, domain: usize, a: u32, b: u32, budget: u32): i32 {
@@ -72,17 +81,21 @@ export function operate<F extends Format>(f: F, op: Op, core: usize, domain: usi
     case Op.CheckSplit:
       return checkSplit<F>(f, core, domain, cursorAt, mail(core, MAIL3), mail(core, MAIL1), a, budget);
     case Op.Split:
-      return splitLeaves<F>(f, core, domain, cursorAt, mail(core, MAIL1), a, budget);
-    case Op.CheckMerge:
-      return mergeLeaves<F>(f, core, domain, cursorAt, mail(core, MAIL1), a, false, budget);
+      return splitLeaves<F>(f, core, domain, cursorAt, mail(core, MAIL1), a, b, budget);
     case Op.Merge:
-      return mergeLeaves<F>(f, core, domain, cursorAt, mail(core, MAIL1), a, true, budget);
+      return mergeLeaves<F>(f, core, domain, cursorAt, mail(core, MAIL1), a, b, budget);
+    case Op.Fold:
+      return foldMerged<F>(f, core, domain, budget);
+    case Op.Reserve:
+      return reserveTables<F>(f, core, domain, cursorAt, budget);
     case Op.Trace:
       return traceWalk<F>(f, core, domain, mail(core, MAIL0));
     case Op.RunRequests:
       return runRequests<F>(f, core, domain, a, b, budget);
     case Op.Access:
       return accessExtents<F>(f, core, domain, a, b);
+    case Op.CreateNested:
+      return createNested<F>(f, core, a, b & 0xff, b >> 8, budget);
     default:
       return fail(EINVAL);
   }

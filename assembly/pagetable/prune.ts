@@ -1,10 +1,11 @@
 import { DOMAIN_ROOT, DOMAIN_TOP } from '../layout';
-import { addLive, give, liveEntries } from '../memory/blocks';
+import { addLive, liveEntries } from '../memory/blocks';
 import { countTable, shrinkTop } from './domain';
 import { Format } from './format';
+import { retire } from './limbo';
 import { covers, indexAt } from './walk';
 
-/** Frees the empty tables below the one at core offset `table` on the way to `iova`; whether that one is empty then. */
+/** Takes out the empty tables below the one at core offset `table` on the way to `iova`; whether that one is empty then. */
 function pruneBelow<F extends Format>(f: F, core: usize, domain: usize, table: u32, level: u32, iova: u64): bool {
   if (level) {
     const at = core + table + (indexAt<F>(f, domain, level, iova) << 3);
@@ -14,7 +15,7 @@ function pruneBelow<F extends Format>(f: F, core: usize, domain: usize, table: u
       if (pruneBelow<F>(f, core, domain, child, level - 1, iova)) {
         store<u64>(at, 0);
         addLive(core, table, -1);
-        give(core, child);
+        retire(core, domain, child);
         countTable(domain, 8 << f.tableBits(), -1);
       }
     }
@@ -22,7 +23,10 @@ function pruneBelow<F extends Format>(f: F, core: usize, domain: usize, table: u
   return liveEntries(core, table) == 0;
 }
 
-/** Frees the tables on the way to `iova` that no longer hold anything; the root stays, or shrinks where it had grown. */
+/**
+ * Takes out the tables on the way to `iova` that no longer hold anything: `reclaim` frees them. The root stays, or shrinks where it
+ * had grown.
+ */
 export function prune<F extends Format>(f: F, core: usize, domain: usize, iova: u64): void {
   if (covers<F>(f, domain, iova)) {
     pruneBelow<F>(f, core, domain, load<u32>(domain, DOMAIN_ROOT), load<u32>(domain, DOMAIN_TOP), iova);

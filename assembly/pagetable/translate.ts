@@ -1,4 +1,4 @@
-import { DONE, ENOENT, ERANGE, IOTLB_DIRTY, MAIL0, MAIL1, MAIL2 } from '../layout';
+import { ACCESS_GLOBAL, DONE, ENOENT, ERANGE, IOTLB_DIRTY, MAIL0, MAIL1, MAIL2 } from '../layout';
 import { fail, post } from '../memory/mailbox';
 import { inRange } from './domain';
 import { Format } from './format';
@@ -29,6 +29,7 @@ export function translateIova<F extends Format>(f: F, core: usize, domain: usize
   const dirty = leafIsDirty<F>(f, at, shift, level) ? IOTLB_DIRTY : 0;
   post(core, MAIL0, f.leafAddress(entry, shift) | (iova & (((<u64>1) << shift) - 1)));
   post(core, MAIL1, shift);
-  post(core, MAIL2, (f.leafAccess(entry) & accessOfWalk(found)) | dirty);
+  const access = f.leafAccess(entry);
+  post(core, MAIL2, (access & accessOfWalk(found)) | (access & ACCESS_GLOBAL) | dirty);
   return DONE;
 }

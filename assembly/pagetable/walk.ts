@@ -50,6 +50,10 @@ export function covers<F extends Format>(f: F, domain: usize, iova: u64): bool {
 //   │ access   │ level     │ address of the entry     │
 //   └──────────┴───────────┴──────────────────────────┘
 
+export function packWalk(access: u32, level: u32, at: usize): u64 {
+  return ((<u64>access) << 40) | ((<u64>level) << 32) | (<u64>at);
+}
+
 export function entryOfWalk(walk: u64): usize {
   return <usize>walk;
 }
@@ -75,7 +79,7 @@ export function walk<F extends Format>(f: F, core: usize, domain: usize, iova: u
   while (true) {
     const entry = load<u64>(at);
     if (level == 0 || !f.isPresent(entry) || !f.isTable(entry)) {
-      return ((<u64>access) << 40) | ((<u64>level) << 32) | (<u64>at);
+      return packWalk(access, level, at);
     }
     access &= f.tableAccess(entry);
     --level;

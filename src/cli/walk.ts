@@ -1,7 +1,8 @@
 import { open } from '../core/core.ts';
 import { WRITE } from '../iommu/access.ts';
 import type { Domain, MapOptions, WalkStep } from '../iommu/domain.ts';
-import type { DomainOptions, Quirks } from '../iommu/domain-options.ts';
+import type { DomainOptions } from '../iommu/domain-options.ts';
+import type { Quirks } from '../iommu/quirks.ts';
 import { decodeEntry, type DecodedEntry } from '../iommu/entries/decode.ts';
 import { FORMATS, type FormatName, type GranuleName } from '../iommu/formats.ts';
 import { formatLeaf } from '../units/quantity.ts';

@@ -1,7 +1,10 @@
+import { GuestRam, type GuestRamOptions } from '../address-space/guest-ram.ts';
 import { Bitmap, type BitmapOptions } from '../bitmap/bitmap.ts';
 import { DeviceLog, type DeviceLogOptions } from '../device/device-log.ts';
+import { DmaDevice, type DmaDeviceOptions } from '../device/dma-device.ts';
 import { IommuError } from '../errno/error.ts';
-import { Iommu, type IommuOptions } from '../iommu/iommu.ts';
+import { Iommu } from '../iommu/iommu.ts';
+import type { IommuOptions } from '../iommu/iommu-options.ts';
 import { parseSize } from '../units/units.ts';
 import type { HostMemory, Instance } from '../wasm/instance.ts';
 import { instantiate, type CoreOptions } from '../wasm/instantiate.ts';
@@ -33,9 +36,19 @@ export class Core {
     return new Bitmap(this.#live('bitmap'), options);
   }
 
+  /** Memory of a guest, in which an IOMMU can walk its tables. EINVAL, ENOMEM. */
+  ram(options: GuestRamOptions): GuestRam {
+    return new GuestRam(this.#live('ram'), options);
+  }
+
   /** A dirty log for a device; `iommu` is the one behind which it sits, where operations run step by step. EINVAL, ENOMEM. */
   deviceLog(options: DeviceLogOptions, iommu?: Iommu): DeviceLog {
     return new DeviceLog(this.#live('deviceLog'), options, iommu?.inFlight);
+  }
+
+  /** A device with registers, queues, DMA and local memory, whose state can be migrated. EINVAL, EEXIST, ENOMEM. */
+  dmaDevice(options: DmaDeviceOptions): DmaDevice {
+    return new DmaDevice(this.#live('dmaDevice'), options);
   }
 
   /** Bytes handed out and bytes there are, the core's own header included in both. */

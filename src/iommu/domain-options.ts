@@ -1,10 +1,10 @@
 import * as layout from '../../assembly/layout.ts';
 import { IommuError } from '../errno/error.ts';
 import { checkAddress, hex, type Address } from '../wasm/address.ts';
+import type { FaultPolicy } from './fault-policy.ts';
 import { findFormat, type FormatInfo, type FormatName, type GranuleName } from './formats.ts';
-
-/** How closely a domain follows Linux: as the hardware could be driven, or as Linux 6.12 drives it. */
-export type Quirks = 'strict' | 'linux-6.12';
+import { quirksOf, type QuirkName, type Quirks } from './quirks.ts';
+import { checkUpdatePolicy, conflictCode, type ConflictOutcome, type UpdatePolicy } from './update-policy.ts';
 
 /** What a domain is made with. */
 export interface DomainOptions {
@@ -25,8 +25,18 @@ export interface DomainOptions {
   readonly leafSizes?: readonly number[];
   /** Lets `map` use the sizes that are a hint on a run of smaller leaves. Default false, as mainline Linux. */
   readonly contiguous?: boolean;
-  /** Default strict. */
-  readonly quirks?: Quirks;
+  /** How leaves change size while devices use them. Default: the format's own rule, see UpdatePolicy. */
+  readonly update?: UpdatePolicy;
+  /** What hardware does where an update was `wrong`. Default `any`. */
+  readonly conflict?: ConflictOutcome;
+  /** Mistakes to make, by profile or by name (`QUIRKS`). Default strict: none. */
+  readonly quirks?: Quirks | readonly QuirkName[];
+  /** 1 to 65,535. Default: one that no other domain of the IOMMU has; with that of another, they share what is cached. */
+  readonly vmid?: number;
+  /** Of stage 1 formats, 0 to 65,535 (Arm) or 2^20 - 1. Default: one that no other domain of that VMID has. */
+  readonly asid?: number;
+  /** What requests that fault get. Default: an abort, recorded. */
+  readonly faults?: FaultPolicy;
 }
 
 /** Linux keeps away from AMD leaves of 512 GiB because of a hardware bug (drivers/iommu/generic_pt/fmt/amdv1.h). */
@@ -48,6 +58,10 @@ export interface DomainShape {
   readonly first: Address;
   readonly last: Address;
   readonly tracked: boolean;
+  readonly update: UpdatePolicy;
+  /** CONFLICT_*. */
+  readonly conflict: number;
+  readonly quirks: ReadonlySet<QuirkName>;
 }
 
 /** Leaf sizes as a mask, bit n = 2^n bytes. EINVAL: a size that the format lacks, or none. */
@@ -101,7 +115,10 @@ export function shapeOf(op: string, options: DomainOptions): DomainShape {
     throw new IommuError('EINVAL', op, `aperture is ${hex(first)} .. ${hex(last)}: it ends before it begins`);
   const signed = options.signed ?? format.signed;
   const fitting = options.leafSizes === undefined;
-  return { format, inputBits, signed, outputBits, sizes, fitting, first, last, tracked };
+  const update = checkUpdatePolicy(op, format, options.update);
+  const conflict = conflictCode(op, update, options.conflict);
+  const quirks = quirksOf(op, format.name, options.quirks ?? 'strict');
+  return { format, inputBits, signed, outputBits, sizes, fitting, first, last, tracked, update, conflict, quirks };
 }
 
 /** The flags of the core's domainCreate. */

@@ -6,17 +6,19 @@ import { runWhole, type Steps } from '../schedule/step.ts';
 import { checkAddress, hex, lastOf, type Address } from '../wasm/address.ts';
 import type { Instance } from '../wasm/instance.ts';
 import { checkAccess } from './access.ts';
-import { dirtyReadSteps, type ReadOrder } from './dirty-read.ts';
-import {
-  createFlags,
-  explainShape,
-  shapeOf,
-  sizeMask,
-  type DomainOptions,
-  type DomainShape,
-} from './domain-options.ts';
+import { asidOf, identify, vmidOf } from './identity.ts';
+import { invalidateForm, invalidateRange, type InvalidateOptions } from './invalidation.ts';
+import { dirtyReadSteps, type DirtyRead, type ReadOrder } from './dirty-read.ts';
+import { createFlags, explainShape, shapeOf, sizeMask, type DomainOptions } from './domain-options.ts';
+import { completionSteps, type Tables } from './flush.ts';
 import type { FormatInfo } from './formats.ts';
-import { mergeSteps, splitSteps, type Resize } from './resize.ts';
+import { addressOf, inputRanges, type InputRange } from './input-ranges.ts';
+import { mapSteps, unmapSteps } from './mapping.ts';
+import { mergeSteps } from './merge.ts';
+import { quirkFlags, type QuirkName } from './quirks.ts';
+import { splitSteps, type Resize } from './split.ts';
+import { TableLock } from './table-lock.ts';
+import { updateCode, type UpdatePolicy } from './update-policy.ts';
 
 /** A mapping to make. All of `iova`, `pa` and `length` are multiples of the smallest leaf size that may be used. */
 export interface MapOptions {
@@ -29,12 +31,8 @@ export interface MapOptions {
   readonly access: number;
   /** Leaf sizes for this mapping, bytes. Default: those of the domain. */
   readonly leafSizes?: readonly number[];
-}
-
-/** Input addresses, both inclusive. */
-export interface InputRange {
-  readonly first: Address;
-  readonly last: Address;
+  /** Every ASID of the VMID has it, and an invalidation of an ASID leaves it; formats of stage 1 alone. Default false. */
+  readonly global?: boolean;
 }
 
 /** Where an address leads. */
@@ -43,6 +41,8 @@ export interface Translation {
   readonly leafSize: number;
   readonly access: number;
   readonly dirty: boolean;
+  /** Present and true for a global leaf. */
+  readonly global?: true;
 }
 
 /** One entry that a walk reads. */
@@ -65,22 +65,11 @@ export interface ReadDirtyOptions {
   readonly clear?: boolean;
   /** Default `safe`; see ReadOrder. */
   readonly order?: ReadOrder;
-}
-
-function addressOf(value: bigint): Address {
-  return value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value;
-}
-
-function inputRanges({ inputBits, signed, first, last }: DomainShape): InputRange[] {
-  const end = 1n << BigInt(inputBits);
-  const half = end >> 1n;
-  const whole = signed
-    ? [[0n, half - 1n] as const, [2n ** 64n - half, 2n ** 64n - 1n] as const]
-    : [[0n, end - 1n] as const];
-  return whole
-    .map(([from, to]) => [from > BigInt(first) ? from : BigInt(first), to < BigInt(last) ? to : BigInt(last)] as const)
-    .filter(([from, to]) => from <= to)
-    .map(([from, to]) => ({ first: addressOf(from), last: addressOf(to) }));
+  /**
+   * Splits dirty leaves that are larger than this many bytes on the way, a level at a time, with the invalidation that clearing
+   * needs anyway. A leaf for which there is no memory stays. Only where it clears.
+   */
+  readonly splitTo?: number;
 }
 
 /** A translation domain: page tables in one format, and the dirty state that hardware keeps in them. */
@@ -89,8 +78,11 @@ export class Domain {
   readonly format: FormatInfo;
   /** The input addresses, both ends inclusive: one range, or for sign-extended addresses a lower and an upper one. */
   readonly inputRanges: readonly InputRange[];
+  readonly update: UpdatePolicy;
+  readonly quirks: ReadonlySet<QuirkName>;
   readonly #core: Instance;
-  readonly #inFlight: InFlight;
+  readonly #tables: Tables;
+  readonly #lock = new TableLock();
   #entriesRead = 0;
 
   /** @internal */
@@ -104,9 +96,37 @@ export class Domain {
     core.store64(layout.MAIL3, shape.last);
     const status = core.raw.domainCreate(core.base, iommu, shape.format.id, shape.inputBits, createFlags(shape));
     this.handle = core.check(status, op, (errno) => (errno === layout.EINVAL ? explainShape(shape) : undefined));
+    this.update = shape.update;
+    this.quirks = shape.quirks;
+    core.check(
+      core.raw.domainConfigure(
+        core.base,
+        this.handle,
+        updateCode(shape.update),
+        shape.conflict,
+        quirkFlags(shape.quirks),
+      ),
+      op,
+    );
     this.#core = core;
-    this.#inFlight = inFlight;
+    this.#tables = { core, domain: this.handle, inFlight };
     this.inputRanges = inputRanges(shape);
+    try {
+      identify(core, this.handle, this.format, options);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** The number of the machine by which the IOTLB tells this domain's entries: 16 bits (AMD and VT-d domain id, GSCID). */
+  get vmid(): number {
+    return vmidOf(this.#core, this.handle);
+  }
+
+  /** The number of the address space (PASID tag, PSCID), undefined for formats of stage 2, which have none. */
+  get asid(): number | undefined {
+    return this.format.stage === 1 ? asidOf(this.#core, this.handle) : undefined;
   }
 
   /**
@@ -114,38 +134,28 @@ export class Domain {
    * the input or output addresses; EADDRINUSE: something is mapped there; ENOMEM. Nothing is changed where it throws.
    */
   map(options: MapOptions): void {
+    runWhole(this.mapSteps(options));
+  }
+
+  /** `map`, step by step. */
+  mapSteps(options: MapOptions): Steps<void> {
     const op = 'domain.map';
     const core = this.#core;
-    const iova = checkAddress(op, 'iova', options.iova);
-    const last = lastOf(op, iova, checkAddress(op, 'length', options.length));
+    const first = checkAddress(op, 'iova', options.iova);
+    const last = lastOf(op, first, checkAddress(op, 'length', options.length));
     const pa = checkAddress(op, 'pa', options.pa);
-    const access = checkAccess(op, 'access', options.access);
+    const rights = checkAccess(op, 'access', options.access);
+    if (options.global && this.format.stage !== 1) {
+      throw new IommuError('EINVAL', op, `global is true; ${this.format.name} has no ASIDs, so no global leaves`);
+    }
+    const access = options.global ? rights | layout.ACCESS_GLOBAL : rights;
     const own = core.loadBig(core.slot(this.handle, op) + layout.DOMAIN_SIZES);
     const sizes = options.leafSizes ? sizeMask(op, this.format, options.leafSizes) : own;
     if (sizes & ~own) {
       throw new IommuError('EINVAL', op, `leafSizes holds sizes that the domain was not made for; it has ${hex(own)}`);
     }
     const explain = (errno: number) => this.#explainMap(errno, options, sizes);
-    core.store64(layout.MAIL0, iova);
-    core.store64(layout.MAIL1, last);
-    core.store64(layout.MAIL2, pa);
-    core.store64(layout.MAIL3, sizes);
-    core.store64(layout.MAIL4, iova);
-    while (
-      core.check(core.raw.domainCheckMap(core.base, this.handle, access, core.budget), op, explain) === layout.MORE
-    );
-    core.store64(layout.MAIL0, iova);
-    let status: number;
-    do status = core.raw.domainMap(core.base, this.handle, access, core.budget);
-    while (status === layout.MORE);
-    if (status >= 0) return;
-    const end = core.loadAddress(layout.MAIL0);
-    try {
-      core.check(status, op, explain);
-    } finally {
-      // Last: what the message says is needed counts what is mapped so far.
-      if (BigInt(end) > BigInt(iova)) this.#unmapTo(op, iova, BigInt(end) - 1n);
-    }
+    return this.#lock.shared(mapSteps({ ...this.#tables, first, last, pa, access, sizes, explain }));
   }
 
   /**
@@ -153,12 +163,20 @@ export class Domain {
    * the last leaf reaches further. EINVAL: `iova` lies inside a leaf, and nothing is changed.
    */
   unmap(iova: Address, length: Address): Address {
+    return runWhole(this.unmapSteps(iova, length));
+  }
+
+  /** `unmap`, step by step: what is unmapped is invalidated, and its tables are freed once that has completed. */
+  *unmapSteps(iova: Address, length: Address): Steps<Address> {
     const op = 'domain.unmap';
-    const last = lastOf(op, checkAddress(op, 'iova', iova), checkAddress(op, 'length', length));
-    const end = this.#unmapTo(op, iova, last);
-    const bytes = BigInt.asUintN(64, BigInt(end) - BigInt(iova));
-    if (bytes > 0n) this.invalidate(iova, bytes);
-    return bytes <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(bytes) : bytes;
+    const first = checkAddress(op, 'iova', iova);
+    const last = lastOf(op, first, checkAddress(op, 'length', length));
+    const explain = (errno: number) =>
+      errno === layout.EINVAL
+        ? `${hex(first)} lies inside a leaf; start where it starts`
+        : this.#explainRange(errno, last);
+    const end = yield* this.#lock.shared(unmapSteps({ ...this.#tables, first, last, explain }));
+    return addressOf(BigInt.asUintN(64, BigInt(end) - BigInt(first)));
   }
 
   /** Where `iova` leads, without IOTLB and without any effect; undefined where nothing is mapped. ERANGE. */
@@ -175,6 +193,7 @@ export class Domain {
       leafSize: 2 ** core.load32(layout.MAIL1),
       access: flags & (layout.ACCESS_READ | layout.ACCESS_WRITE),
       dirty: (flags & layout.IOTLB_DIRTY) !== 0,
+      ...(flags & layout.ACCESS_GLOBAL ? { global: true as const } : {}),
     };
   }
 
@@ -192,9 +211,16 @@ export class Domain {
     const op = 'domain.readAndClearDirty';
     const first = checkAddress(op, 'iova', options.iova);
     const last = lastOf(op, first, checkAddress(op, 'length', options.length));
-    const { into, clear = true, order = 'safe' } = options;
-    const read = { core: this.#core, domain: this.handle, inFlight: this.#inFlight, first, last, into, clear, order };
-    this.#entriesRead += yield* dirtyReadSteps(read);
+    const { into, clear = true, splitTo } = options;
+    const order = this.#order(options.order);
+    if (splitTo !== undefined) sizeMask(op, this.format, [splitTo]);
+    const read: DirtyRead = { ...this.#tables, first, last, into, clear, order };
+    const splitting = splitTo === undefined ? {} : { split: { shift: Math.log2(splitTo), update: this.update } };
+    this.#entriesRead += yield* this.#lock.shared(dirtyReadSteps({ ...read, ...splitting }));
+  }
+
+  #order(asked: ReadOrder = 'safe'): ReadOrder {
+    return asked === 'safe' && this.quirks.has('skip-flush-after-clear') ? 'no-invalidate' : asked;
   }
 
   /**
@@ -213,10 +239,11 @@ export class Domain {
     core.check(status, 'domain.setDirtyTracking', (errno) =>
       errno === layout.EOPNOTSUPP ? 'the domain was made without dirtyTracking' : undefined,
     );
-    yield { what: 'invalidate' };
-    this.invalidate(0, 2n ** 64n);
-    const mark = this.#inFlight.now();
-    yield { what: 'complete', ready: () => this.#inFlight.landedBefore(mark) };
+    if (!enable || !this.quirks.has('enable-without-flush')) {
+      yield { what: 'invalidate' };
+      this.invalidate(0, 2n ** 64n);
+      yield* completionSteps(this.#tables);
+    }
     if (enable) yield* this.#clearDirtySteps();
   }
 
@@ -226,9 +253,9 @@ export class Domain {
   }
 
   *#clearDirtySteps(): Steps<void> {
-    const all = { core: this.#core, domain: this.handle, inFlight: this.#inFlight, clear: true } as const;
     for (const range of this.inputRanges) {
-      this.#entriesRead += yield* dirtyReadSteps({ ...all, ...range, order: 'safe' });
+      const read = { ...this.#tables, ...range, clear: true, order: this.#order() };
+      this.#entriesRead += yield* this.#lock.shared(dirtyReadSteps(read));
     }
   }
 
@@ -251,10 +278,9 @@ export class Domain {
     runWhole(this.splitSteps(iova, length, leafSize));
   }
 
-  /** `split`, step by step: entries change directly, then one invalidation, then its completion. */
-  *splitSteps(iova: Address, length: Address, leafSize: number): Steps<void> {
-    const { first, last } = yield* splitSteps(this.#resize('domain.split', iova, length, leafSize));
-    yield* this.#flushSteps(first, BigInt(last) - BigInt(first) + 1n);
+  /** `split`, step by step, as the domain's update policy has it. */
+  splitSteps(iova: Address, length: Address, leafSize: number): Steps<void> {
+    return this.#lock.exclusive(splitSteps(this.#resize('domain.split', iova, length, leafSize)));
   }
 
   /**
@@ -265,24 +291,16 @@ export class Domain {
     runWhole(this.mergeSteps(iova, length, leafSize));
   }
 
-  /** `merge`, step by step. */
-  *mergeSteps(iova: Address, length: Address, leafSize: number): Steps<void> {
-    yield* mergeSteps(this.#resize('domain.merge', iova, length, leafSize));
-    yield* this.#flushSteps(iova, length);
-  }
-
-  *#flushSteps(iova: Address, length: Address): Steps<void> {
-    yield { what: 'invalidate' };
-    this.invalidate(iova, length);
-    const mark = this.#inFlight.now();
-    yield { what: 'complete', ready: () => this.#inFlight.landedBefore(mark) };
+  /** `merge`, step by step, as the domain's update policy has it. */
+  mergeSteps(iova: Address, length: Address, leafSize: number): Steps<void> {
+    return this.#lock.exclusive(mergeSteps(this.#resize('domain.merge', iova, length, leafSize)));
   }
 
   #resize(op: string, iova: Address, length: Address, leafSize: number): Resize {
     const first = checkAddress(op, 'iova', iova);
     const last = lastOf(op, first, checkAddress(op, 'length', length));
     sizeMask(op, this.format, [leafSize]);
-    return { core: this.#core, domain: this.handle, first, last, shift: Math.log2(leafSize) };
+    return { ...this.#tables, first, last, shift: Math.log2(leafSize), update: this.update };
   }
 
   /** The entries that a walk to `iova` reads, root first, without IOTLB and without any effect. ERANGE. */
@@ -302,17 +320,22 @@ export class Domain {
     });
   }
 
-  /** One invalidation command for [iova, iova + length): leaves that overlap it leave the IOTLB. */
-  invalidate(iova: Address, length: Address): void {
-    const op = 'domain.invalidate';
-    const core = this.#core;
-    const first = checkAddress(op, 'iova', iova);
-    // All of 64 bits is 2^64 bytes long, one more than an Address can say.
-    const whole = first === 0 && length === 2n ** 64n;
-    const last = whole ? 2n ** 64n - 1n : lastOf(op, first, checkAddress(op, 'length', length));
-    core.store64(layout.MAIL0, first);
-    core.store64(layout.MAIL1, last);
-    core.check(core.raw.domainInvalidate(core.base, this.handle), op);
+  /**
+   * Invalidates [iova, iova + length): leaves that overlap it leave the IOTLB, global ones too, and tables on the way to them the
+   * walk cache; then the caches of devices in this domain. One command, or what the vendor's encoding takes. EINVAL.
+   */
+  invalidate(iova: Address, length: Address, options: InvalidateOptions = {}): void {
+    invalidateRange(this.#core, this.handle, this.format, iova, length, options);
+  }
+
+  /** One command for the address space: all but global leaves, and of devices in this domain everything. */
+  invalidateAsid(options: { readonly atc?: boolean } = {}): void {
+    invalidateForm(this.#core, this.handle, 'domain.invalidateAsid', layout.FORM_ASID, options.atc);
+  }
+
+  /** One command for the VMID: all that its domains, and devices in those, have cached. */
+  invalidateDomain(options: { readonly atc?: boolean } = {}): void {
+    invalidateForm(this.#core, this.handle, 'domain.invalidateDomain', layout.FORM_DOMAIN, options.atc);
   }
 
   /** Page-table entries that reads of the dirty state have looked at. */
@@ -338,21 +361,6 @@ export class Domain {
   /** Frees the tables. EBUSY: a device is attached. */
   close(): void {
     this.#core.check(this.#core.raw.domainDestroy(this.#core.base, this.handle), 'domain.close');
-  }
-
-  #unmapTo(op: string, first: Address, last: Address): Address {
-    const core = this.#core;
-    core.store64(layout.MAIL0, first);
-    core.store64(layout.MAIL1, last);
-    let status: number;
-    do status = core.raw.domainUnmap(core.base, this.handle, core.budget);
-    while (status === layout.MORE);
-    core.check(status, op, (errno) =>
-      errno === layout.EINVAL
-        ? `${hex(first)} lies inside a leaf; start where it starts`
-        : this.#explainRange(errno, last),
-    );
-    return core.loadAddress(layout.MAIL0);
   }
 
   #rangesInWords(): string {

@@ -23,6 +23,8 @@ export interface FormatInfo {
   readonly inputWidths: string;
   /** Bits of an output address: the default first. */
   readonly outputBits: readonly number[];
+  /** Stage of translation: 1 has ASIDs and global leaves; host tables of a single stage count as 2. */
+  readonly stage: 1 | 2;
   /** Where the format is defined. */
   readonly source: string;
   /** Its number in the core. @internal */
@@ -70,6 +72,7 @@ function arm(name: 'armv8-s1' | 'armv8-s2', source: string, ids: readonly number
     signed: false,
     inputWidths: `25 to ${addressBits} bits`,
     outputBits: addressBits === 48 ? [48] : [48, addressBits],
+    stage: name === 'armv8-s1' ? 1 : 2,
     source,
     id: ids[i],
   }));
@@ -85,6 +88,7 @@ export const FORMATS: readonly FormatInfo[] = [
     signed: false,
     inputWidths: '21 to 64 bits',
     outputBits: [52],
+    stage: 2,
     source: 'AMD I/O Virtualization Technology specification, 2.2.3',
     id: layout.FORMAT_AMDV1,
   },
@@ -96,6 +100,7 @@ export const FORMATS: readonly FormatInfo[] = [
     signed: false,
     inputWidths: '39, 48 or 57 bits',
     outputBits: [52],
+    stage: 2,
     source: 'Intel VT-d specification, 9.8',
     id: layout.FORMAT_VTDSS,
   },
@@ -107,6 +112,7 @@ export const FORMATS: readonly FormatInfo[] = [
     signed: true,
     inputWidths: '48 or 57 bits sign-extended, or 47, 48, 56 or 57 bits unsigned',
     outputBits: [52],
+    stage: 1,
     source: 'Intel SDM volume 3, 4.5; Intel VT-d specification, 9.7',
     id: layout.FORMAT_X86_64,
   },
@@ -120,6 +126,7 @@ export const FORMATS: readonly FormatInfo[] = [
     signed: true,
     inputWidths: '39, 48 or 57 bits sign-extended (Sv39, Sv48, Sv57)',
     outputBits: [56],
+    stage: 1,
     source: 'RISC-V privileged specification, 12.3 to 12.6 and Svnapot; RISC-V IOMMU specification, 3.3',
     id: layout.FORMAT_RISCV,
   },
@@ -131,6 +138,7 @@ export const FORMATS: readonly FormatInfo[] = [
     signed: false,
     inputWidths: '20 to 48 bits',
     outputBits: [52],
+    stage: 2,
     source: 'of no hardware: for I/O pages smaller than those of the CPU',
     id: layout.FORMAT_MOCK2K,
   },

@@ -1,35 +1,26 @@
 import * as layout from '../../assembly/layout.ts';
+import type { Bitmap } from '../bitmap/bitmap.ts';
 import { IommuError } from '../errno/error.ts';
 import { InFlight } from '../schedule/in-flight.ts';
 import { checkAddress, hex, lastOf, type Address } from '../wasm/address.ts';
 import type { Instance } from '../wasm/instance.ts';
-import { checkAccess, faultReason } from './access.ts';
+import { checkAccess } from './access.ts';
+import type { AttachOptions } from './attach-options.ts';
 import { Domain } from './domain.ts';
 import type { DomainOptions } from './domain-options.ts';
-import { Requester, type Fault } from './requester.ts';
-
-/** Geometry of an IOMMU. */
-export interface IommuOptions {
-  /** Default 64 sets (a power of two) x 8 ways; replacement is least recently used. */
-  readonly iotlb?: { readonly sets: number; readonly ways: number };
-  /** Requests that the ring holds, 1 .. 65,536. Default 4096. */
-  readonly requests?: number;
-  /** Faults that the event queue holds, 1 .. 65,536. Default 256. */
-  readonly events?: number;
-}
-
-/** What an IOMMU has counted since it was made. */
-export interface IommuCounters {
-  readonly hits: number;
-  readonly misses: number;
-  /** Invalidation commands. */
-  readonly invalidations: number;
-  readonly evictions: number;
-  /** Page-table entries read by walks. */
-  readonly walkReads: number;
-  /** Entries that hardware made dirty. */
-  readonly dirtyUpdates: number;
-}
+import { readEvent, type Fault } from './fault.ts';
+import {
+  readCacheCounters,
+  readCounters,
+  readFaultCounters,
+  type CacheCounters,
+  type FaultCounters,
+  type IommuCounters,
+} from './iommu-counters.ts';
+import { iommuShape, type IommuOptions } from './iommu-options.ts';
+import { NestedDomain, type NestedOptions } from './nested-domain.ts';
+import { Requester } from './requester.ts';
+import { answerCode, Waiting, type PageAnswer, type PageRequest, type StallAnswer } from './waiting.ts';
 
 /** An IOMMU as hardware: an IOTLB, domains with their page tables, the devices behind it, and the batch of their requests. */
 export class Iommu {
@@ -39,25 +30,35 @@ export class Iommu {
   readonly #core: Instance;
   readonly #ring: number;
   readonly #slot: number;
+  readonly #waiting: Waiting;
   #capacity: number;
 
   /** @internal */
   constructor(core: Instance, options: IommuOptions = {}) {
-    const { sets, ways } = options.iotlb ?? { sets: 64, ways: 8 };
-    const { requests = 4096, events = 256 } = options;
-    for (const [name, value] of Object.entries({ sets, ways, requests, events })) {
-      if (Number.isInteger(value) && value >= 1 && value <= 65536) continue;
-      throw new IommuError('EINVAL', 'iommu', `${name} is ${value}; it must be an integer from 1 to 65536`);
-    }
-    this.handle = core.check(core.raw.iommuCreate(core.base, sets, ways, requests, events), 'iommu', (errno) =>
-      errno === layout.EINVAL
-        ? `iotlb is ${sets} sets x ${ways} ways; sets must be a power of two, and all entries at most 65536`
-        : undefined,
+    const op = 'iommu';
+    const shape = iommuShape(op, options);
+    const { iotlb, walkCache, requests, events, stalls, pageRequests, mode } = shape;
+    const { raw, base } = core;
+    this.handle = core.check(
+      raw.iommuCreate(base, iotlb.sets, iotlb.ways, requests, events, stalls, pageRequests, mode),
+      op,
     );
     this.#core = core;
-    this.#slot = core.slot(this.handle, 'iommu');
+    this.#slot = core.slot(this.handle, op);
+    this.#waiting = new Waiting(core, this.#slot);
     this.#ring = core.load32(this.#slot + layout.IOMMU_RING);
     this.#capacity = requests;
+    if (walkCache) this.#giveWalkCache(op, walkCache.sets, walkCache.ways);
+    if (options.ram) core.check(raw.iommuRam(base, this.handle, options.ram.handleIn(core, op)), op);
+  }
+
+  #giveWalkCache(op: string, sets: number, ways: number): void {
+    try {
+      this.#core.check(this.#core.raw.iommuWalkCache(this.#core.base, this.handle, sets, ways), op);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
   }
 
   /** A domain behind this IOMMU. EINVAL: what the format lacks; ENOMEM. */
@@ -65,17 +66,36 @@ export class Iommu {
     return new Domain(this.#core, this.inFlight, this.handle, options);
   }
 
-  /** Puts a device behind this IOMMU, in `domain` or untranslated. Several devices may bear one requester id. */
-  attach(requesterId: number, domain: Domain | null = null): Requester {
-    const ring = { post: this.#post.bind(this), run: this.run.bind(this) };
-    const device = new Requester(this.#core, ring, this.inFlight, this.handle, requesterId);
-    try {
-      if (domain) device.attachTo(domain);
-    } catch (error) {
-      device.close();
-      throw error;
-    }
-    return device;
+  /**
+   * A domain of stage 1 whose tables a guest keeps in the IOMMU's `ram`, over `parent` as stage 2. EINVAL: formats that no hardware
+   * nests, a root that is not aligned, no `ram`; ENOMEM.
+   */
+  nested(parent: Domain, options: NestedOptions): NestedDomain {
+    return new NestedDomain(this.#core, this.#slot, parent, options);
+  }
+
+  /**
+   * Has the IOMMU mark in `bitmap`, by physical address, the pages with tables of guests that it makes entries dirty in: writes to
+   * memory that no device does. Null: no more.
+   */
+  logTableWrites(bitmap: Bitmap | null): void {
+    const op = 'iommu.logTableWrites';
+    const into = bitmap?.handleIn(this.#core, op) ?? 0;
+    this.#core.check(this.#core.raw.iommuTableWrites(this.#core.base, this.handle, into), op);
+  }
+
+  /**
+   * Puts a device behind this IOMMU, in `domain` or untranslated. Several devices may bear one requester id. EINVAL: options that
+   * exclude each other; ENOMEM.
+   */
+  attach(requesterId: number, domain: Domain | NestedDomain | null = null, options: AttachOptions = {}): Requester {
+    const ring = {
+      post: this.#post.bind(this),
+      run: this.run.bind(this),
+      answered: this.#waiting.answered.bind(this.#waiting),
+      takeAnswer: this.#takeAnswer.bind(this),
+    };
+    return Requester.open(this.#core, ring, this.inFlight, this.handle, requesterId, domain, options);
   }
 
   /** Runs all posted requests. Returns how many faults wait in the event queue. */
@@ -88,37 +108,94 @@ export class Iommu {
     return core.load32(this.#slot + layout.IOMMU_EVENT_COUNT);
   }
 
-  /** Takes the faults out of the event queue, oldest first, and how many found it full. */
+  /**
+   * Takes the faults out of the event queue, oldest first, and how many found it full. A stall that did is recorded now, for the
+   * next time.
+   */
   takeFaults(): { readonly faults: Fault[]; readonly lost: number } {
     const core = this.#core;
     const slot = core.slot(this.handle, 'iommu.takeFaults');
     const count = core.load32(slot + layout.IOMMU_EVENT_COUNT);
     const queue = core.load32(slot + layout.IOMMU_EVENTS);
-    const faults: Fault[] = [];
-    for (let i = 0; i < count; i++) {
-      const at = queue + i * layout.EVENT_BYTES;
-      const reason = faultReason(core.load32(at + layout.EVENT_REASON));
-      if (!reason) throw new IommuError('EIO', 'iommu.takeFaults', `event ${i} has no known reason`);
-      const iova = core.loadAddress(at + layout.EVENT_IOVA);
-      const requesterId = core.load32(at + layout.EVENT_REQUESTER);
-      faults.push({ reason, iova, requesterId, access: core.load32(at + layout.EVENT_ACCESS) });
-    }
+    const op = 'iommu.takeFaults';
+    const faults = Array.from({ length: count }, (_, i) => readEvent(core, op, queue + i * layout.EVENT_BYTES));
     const lost = core.load32(slot + layout.IOMMU_EVENTS_LOST);
-    core.words(slot + layout.IOMMU_EVENT_COUNT, 2).fill(0);
+    core.check(core.raw.iommuEventsTaken(core.base, this.handle), op);
     return { faults, lost };
   }
 
-  get counters(): IommuCounters {
+  /**
+   * Answers a stalled request (CMD_RESUME): `retry` posts what is left of it as if it had newly arrived, `abort` ends it, and so
+   * does `terminate`, in stage 1 alone, where the device reads zero or its write vanishes. ENOENT: no request has that stall
+   * tag; EINVAL.
+   */
+  resume(stallTag: number, answer: StallAnswer): void {
+    this.#answer('iommu.resume', layout.QUEUE_STALLS, stallTag, answer);
+  }
+
+  /**
+   * Aborts all stalled requests of a device and of its PASIDs (CMD_STALL_TERM); returns how many there were. EINVAL: a device
+   * behind another IOMMU.
+   */
+  stallTerminate(device: Requester): number {
+    const op = 'iommu.stallTerminate';
     const core = this.#core;
-    const slot = core.slot(this.handle, 'iommu.counters');
-    return {
-      hits: core.load64(slot + layout.IOMMU_HITS),
-      misses: core.load64(slot + layout.IOMMU_MISSES),
-      invalidations: core.load64(slot + layout.IOMMU_INVALIDATIONS),
-      evictions: core.load64(slot + layout.IOMMU_EVICTIONS),
-      walkReads: core.load64(slot + layout.IOMMU_WALK_READS),
-      dirtyUpdates: core.load64(slot + layout.IOMMU_DIRTY_UPDATES),
-    };
+    const slot = core.slot(device.handleIn(core, op), op);
+    if (core.load32(slot + layout.DEVICE_IOMMU) !== this.handle) {
+      throw new IommuError('EINVAL', op, 'the device is behind another IOMMU');
+    }
+    return core.check(core.raw.deviceEndStalls(core.base, device.handle), op);
+  }
+
+  /** The page requests of devices that have no answer yet. */
+  pageRequests(): PageRequest[] {
+    this.#core.slot(this.handle, 'iommu.pageRequests');
+    return this.#waiting.pageRequests();
+  }
+
+  /** Answers a page request: after `success` the device asks again, after `failure` it gives up. ENOENT, EINVAL. */
+  answerPageRequest(index: number, answer: PageAnswer): void {
+    this.#answer('iommu.answerPageRequest', layout.QUEUE_PAGES, index, answer);
+  }
+
+  #answer(op: string, queue: number, index: number, answer: string): void {
+    const core = this.#core;
+    const code = answerCode(op, queue, answer);
+    const number = Number.isInteger(index) && index >= 0 && index < 2 ** 32 ? index : 2 ** 32 - 1;
+    const send = () => core.raw.iommuAnswer(core.base, this.handle, queue, number, code);
+    let status = send();
+    if (status === -layout.ENOSPC) {
+      this.run();
+      status = send();
+    }
+    core.check(status, op, (errno) => {
+      if (errno === layout.ENOENT) return `no request waits under ${index}`;
+      return errno === layout.EINVAL ? `a request that stalled in stage 2 can't be ignored; abort it` : undefined;
+    });
+  }
+
+  #takeAnswer(queue: number, index: number): boolean {
+    const core = this.#core;
+    const status = core.raw.iommuTakeAnswer(core.base, this.handle, queue, index);
+    return core.check(status, 'device.dmaSteps') === layout.ANSWER_RETRY;
+  }
+
+  /** One command that empties the IOTLB and the walk cache, and then, unless `atc` is false, the caches of devices (ATS). */
+  invalidateAll(options: { readonly atc?: boolean } = {}): void {
+    const flags = (options.atc ?? true) ? 0 : layout.INVALIDATE_NO_ATC;
+    this.#core.check(this.#core.raw.iommuInvalidate(this.#core.base, this.handle, flags), 'iommu.invalidateAll');
+  }
+
+  get counters(): IommuCounters {
+    return readCounters(this.#core, this.#core.slot(this.handle, 'iommu.counters'));
+  }
+
+  get cacheCounters(): CacheCounters {
+    return readCacheCounters(this.#core, this.#core.slot(this.handle, 'iommu.cacheCounters'));
+  }
+
+  get faultCounters(): FaultCounters {
+    return readFaultCounters(this.#core, this.#core.slot(this.handle, 'iommu.faultCounters'));
   }
 
   /** Frees it. EBUSY: it has domains or devices. */

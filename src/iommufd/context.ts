@@ -1,7 +1,7 @@
 import { PAGE_SIZE, type AddressSpace } from '../address-space/address-space.ts';
 import type { Core } from '../core/core.ts';
 import { IommuError } from '../errno/error.ts';
-import type { Quirks } from '../iommu/domain-options.ts';
+import type { Quirks } from '../iommu/quirks.ts';
 import { mayFail, type Fail, type FailPoint } from './fail-point.ts';
 import type { Ioas } from './ioas.ts';
 import { LockedPages } from './locked-pages.ts';

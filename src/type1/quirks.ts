@@ -1,4 +1,4 @@
-import type { Quirks } from '../iommu/domain-options.ts';
+import type { Quirks } from '../iommu/quirks.ts';
 
 /** A place where Linux does what a clean model would not repeat. */
 export interface Type1Quirk {

@@ -1,5 +1,5 @@
 import type { AddressSpace } from '../address-space/address-space.ts';
-import type { Quirks } from '../iommu/domain-options.ts';
+import type { Quirks } from '../iommu/quirks.ts';
 import type { Fail } from './fail-point.ts';
 
 /** What a container is opened with. */

@@ -41,6 +41,11 @@ export class Instance {
     return this.#raw;
   }
 
+  /** The memory that it lies in. */
+  get hostMemory(): HostMemory {
+    return this.#memory;
+  }
+
   /** Lets go of the memory for good: nothing here reads or writes it any more, its bytes may be used for something else. */
   close(): void {
     this.view(0, layout.HEADER_BYTES).fill(0);
@@ -131,11 +136,16 @@ export class Instance {
     return true;
   }
 
+  /** Core offset of the slot with this index, which must exist. */
+  slotAt(index: number): number {
+    const block = this.load32(layout.SLOT_DIRECTORY + 4 * Math.floor(index / layout.SLOTS_PER_BLOCK));
+    return block + (index % layout.SLOTS_PER_BLOCK) * layout.SLOT_BYTES;
+  }
+
   /** Core offset of the slot that `handle` names. EBADF: a closed object. */
   slot(handle: number, op: string): number {
     const index = handle & 0xffff;
-    const block = this.load32(layout.SLOT_DIRECTORY + 4 * Math.floor(index / layout.SLOTS_PER_BLOCK));
-    const slot = block + (index % layout.SLOTS_PER_BLOCK) * layout.SLOT_BYTES;
+    const slot = this.slotAt(index);
     const live =
       index < this.load32(layout.CORE_SLOTS) &&
       this.load32(slot + layout.SLOT_GENERATION) === handle >>> 16 &&

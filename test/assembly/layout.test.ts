@@ -6,6 +6,8 @@ import type { CoreExports } from '../../src/wasm/exports.ts';
 import { Site, PLACES, WASM } from '../core/builds.ts';
 
 const TEXT = readFileSync(new URL('../../assembly/layout.ts', import.meta.url), 'utf8');
+/** Bytes of CACHE_*: sets, ways, base. */
+const CACHE = 12;
 const VALUES = Object.entries(layout) as [string, number][];
 
 /** The constants whose name starts with `prefix`, by value. */
@@ -30,27 +32,54 @@ describe('layout.ts', () => {
     ['BITMAP_', 40, /^$/, { BITMAP_START: 8 }],
     ['LOG_', 128, /RANGE_|MAX/, { LOG_MARKED: 8 }],
     ['LOG_RANGE_', layout.LOG_RANGE_BYTES, /BYTES/, { LOG_RANGE_START: 8, LOG_RANGE_LAST: 8 }],
-    ['IOTLB_', layout.IOTLB_ENTRY_BYTES, /BYTES|DIRTY/, { IOTLB_KEY: 8, IOTLB_OUTPUT: 8 }],
-    ['EVENT_', layout.EVENT_BYTES, /BYTES/, { EVENT_IOVA: 8 }],
+    [
+      'IOTLB_',
+      layout.IOTLB_ENTRY_BYTES,
+      /BYTES|BITS|SHIFT|DIRTY/,
+      { IOTLB_KEY: 8, IOTLB_TAG: 8, IOTLB_OUTPUT: 8, IOTLB_IPA: 8 },
+    ],
+    ['CACHE_', layout.IOMMU_RING - layout.IOMMU_IOTLB, /^$/, {}],
+    ['EVENT_', layout.EVENT_BYTES, /BYTES/, { EVENT_IOVA: 8, EVENT_IPA: 8 }],
+    ['WAIT_', layout.WAIT_BYTES, /BYTES|FREE|PENDING|RETRY|END|UNRECORDED/, { WAIT_IOVA: 8 }],
+    [
+      'OUTCOME_',
+      layout.OUTCOME_BYTES,
+      /BYTES/,
+      Object.fromEntries(
+        VALUES.filter(([name]) => /^OUTCOME_(?!.*(MOST|NEXT|BYTES))/.test(name)).map(([name]) => [name, 8]),
+      ),
+    ],
     ['REQUEST_', layout.REQUEST_BYTES, /BYTES|SHIFT/, { REQUEST_IOVA: 8 }],
     ['EXTENT_', layout.EXTENT_BYTES, /BYTES/, { EXTENT_ADDRESS: 8 }],
-    ['DEVICE_', layout.SLOT_ISSUED, /^$/, { DEVICE_FAULT_IOVA: 8 }],
+    [
+      'DEVICE_',
+      layout.SLOT_ISSUED,
+      /ATS|PRI|EAGER|PCIE/,
+      { DEVICE_FAULT_IOVA: 8, DEVICE_FAULT_IPA: 8, DEVICE_ATC: CACHE, DEVICE_ATC_TAG: 8 },
+    ],
     [
       'IOMMU_',
       layout.SLOT_ISSUED,
       /^$/,
       Object.fromEntries(
-        VALUES.filter(([name]) => /HITS|MISSES|INVALIDATIONS|EVICTIONS|READS|UPDATES/.test(name)).map(([name]) => [
-          name,
-          8,
-        ]),
+        VALUES.filter(([name]) => /HITS|MISSES|INVALIDATIONS|EVICTIONS|READS|UPDATES|SIZES/.test(name))
+          .map(([name]) => [name, 8])
+          .concat([
+            ['IOMMU_IOTLB', CACHE],
+            ['IOMMU_WALKS', CACHE],
+            ['IOMMU_PASSING', layout.IOTLB_ENTRY_BYTES],
+            ['IOMMU_FAULT_IPA', 8],
+            ['IOMMU_CONFLICTS', 8],
+          ]),
       ),
     ],
     [
       'DOMAIN_',
       layout.SLOT_ISSUED,
-      /TRACKABLE|TRACKING/,
+      /TRACKABLE|TRACKING|GLOBALS|SHARED|NESTS/,
       {
+        DOMAIN_TAG: 8,
+        DOMAIN_ROOT_IPA: 8,
         DOMAIN_BIAS: 8,
         DOMAIN_FIRST: 8,
         DOMAIN_LAST: 8,
@@ -76,7 +105,7 @@ describe('layout.ts', () => {
 
   it('has the fields of every kind of object behind those of its slot', () => {
     const first = ['BITMAP_', 'LOG_', 'IOMMU_', 'DOMAIN_', 'DEVICE_'].map(
-      (prefix) => offsets(prefix, /RANGE_|TRACK|MAX/)[0][1],
+      (prefix) => offsets(prefix, /RANGE_|TRACK|MAX|ATS|PRI|EAGER|PCIE/)[0][1],
     );
     expect(first).toEqual([16, 16, 16, 16, 16]);
     expect(layout.SLOT_ISSUED + 4).toBe(layout.SLOT_BYTES);
@@ -108,7 +137,7 @@ describe('the exports', () => {
     const source = readFileSync(new URL('../../src/wasm/exports.ts', import.meta.url), 'utf8');
     const declared = new Map<string, number>();
     for (const [, name, list] of source.matchAll(/^ {2}(\w+)\(([^)]*)\): number;$/gm)) {
-      declared.set(name, list.split(',').length);
+      declared.set(name, list.split(',').filter((argument) => argument.trim()).length);
     }
     for (const wasm of Object.values(WASM)) {
       const module = new WebAssembly.Module(wasm);

@@ -198,7 +198,7 @@ describe.each(PLACES)('handles: $name', (place) => {
     device.post(0x6000, 0, 2);
     expect(iommu.run()).toBe(1);
     expect([iommu.takeFaults(), next.fault, domain.translate(0)!.dirty]).toEqual([
-      { faults: [{ reason: 'bad-stream', iova: 0x5000, requesterId: 0, access: 2 }], lost: 0 },
+      { faults: [{ reason: 'bad-stream', iova: 0x5000, requesterId: 0, access: 2, response: 'abort' }], lost: 0 },
       undefined,
       true,
     ]);
@@ -219,8 +219,8 @@ describe('slots', () => {
     const instance: Instance = new Site(PLACES[1], 2).instance();
     instance.store64(layout.MAIL0, 0);
     const handles = Array.from({ length: 200 }, () => instance.raw.bitmapCreate(instance.base, 1, 12));
-    const iommu = instance.raw.iommuCreate(instance.base, 1, 1, 1, 1);
-    const devices = Array.from({ length: 1200 }, () => instance.raw.deviceCreate(instance.base, iommu, 1));
+    const iommu = instance.raw.iommuCreate(instance.base, 1, 1, 1, 1, 1, 1, 0);
+    const devices = Array.from({ length: 1200 }, () => instance.raw.deviceCreate(instance.base, iommu, 1, 0));
     expect(new Set([...handles, iommu, ...devices]).size).toBe(1401);
     expect(devices.every((device) => instance.raw.deviceDestroy(instance.base, device) === 0)).toBe(true);
     expect(devices.every((device) => instance.raw.deviceDestroy(instance.base, device) === EBADF)).toBe(true);

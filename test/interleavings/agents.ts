@@ -7,9 +7,10 @@ import type { World } from './world.ts';
 
 /** One DMA. */
 function* transfer(world: World, device: Requester, { offset, length, access }: Dma): Steps<void> {
-  yield* device.dmaSteps(world.iova(offset), length, access, (extents) => {
+  const landed = yield* device.dmaSteps(world.iova(offset), length, access, (extents) => {
     if (access === WRITE) world.land(extents);
   });
+  if (!landed && offset < world.bytes) world.faults++;
 }
 
 /** A queue of a device: one DMA after the other, until it has no more or the device is stopped. */
@@ -23,10 +24,8 @@ function* queue(world: World, device: Requester, work: readonly Dma[]): Steps<vo
 
 function* remapping(world: World): Steps<void> {
   for (let i = 0; i < world.scenario.remaps; i++) {
-    yield { what: 'map' };
-    world.remap(true);
-    yield { what: 'unmap and invalidate' };
-    world.remap(false);
+    yield* world.remapSteps(true);
+    yield* world.remapSteps(false);
   }
 }
 

@@ -14,6 +14,8 @@ export interface Outcome {
   readonly unexplained: number;
   /** Pages reported, summed over all reports. */
   readonly reported: number;
+  /** DMA to the memory that was refused. */
+  readonly faults: number;
   /** A missed page, or else a stale one. */
   readonly page: number | null;
   readonly trace: Interleaver['trace'];
@@ -29,6 +31,7 @@ export function outcomeOf(world: World, { trace, program }: Interleaver): Outcom
     over: totals.overReportedPages - world.excusedOver,
     unexplained: world.unexplained,
     reported: totals.reportedPages,
+    faults: world.faults,
     page: world.oracle.firstMissed?.page ?? world.oracle.firstStalePage(),
     trace,
     program,

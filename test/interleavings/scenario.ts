@@ -1,7 +1,8 @@
-import type { IommuOptions } from '../../src/iommu/iommu.ts';
+import type { IommuOptions } from '../../src/iommu/iommu-options.ts';
 import type { ReadOrder } from '../../src/iommu/dirty-read.ts';
 import type { FormatName, GranuleName } from '../../src/iommu/formats.ts';
 import { READ, WRITE } from '../../src/iommu/access.ts';
+import type { UpdatePolicy } from '../../src/iommu/update-policy.ts';
 import { Prng } from '../../src/random/prng.ts';
 
 export const PAGE = 4096;
@@ -22,6 +23,9 @@ export interface Mapping {
   readonly leafBytes: number;
   /** What leaves are split into and merged from, while everything runs. */
   readonly partBytes?: number;
+  /** Leaves are split by the reads that find them dirty, instead of by whoever merges them. */
+  readonly lazy?: boolean;
+  readonly update?: UpdatePolicy;
   readonly leaves: number;
 }
 
@@ -42,8 +46,8 @@ export const MAPPINGS: readonly Mapping[] = [
   { name: 'riscv 4K', format: 'riscv', leafBytes: 4 * KIB, leaves: 4 },
 ];
 
-/** Formats whose leaves change size directly, without an entry that is not present in between. */
-export const RESIZED: readonly Mapping[] = [
+/** Leaves that change size, each by the rule of its format. */
+const SIZES: readonly Mapping[] = [
   { name: 'amdv1 32K in 4K', format: 'amdv1', leafBytes: 32 * KIB, partBytes: 4 * KIB, leaves: 2 },
   { name: 'amdv1 32K in 16K', format: 'amdv1', leafBytes: 32 * KIB, partBytes: 16 * KIB, leaves: 3 },
   { name: 'amdv1 2M in 512K', format: 'amdv1', leafBytes: 2 * MIB, partBytes: 512 * KIB, leaves: 2 },
@@ -52,6 +56,23 @@ export const RESIZED: readonly Mapping[] = [
   { name: 'riscv 2M in 4K', format: 'riscv', leafBytes: 2 * MIB, partBytes: 4 * KIB, leaves: 1 },
   { name: 'mock2k 1M in 2K', format: 'mock2k', leafBytes: MIB, partBytes: 2 * KIB, leaves: 1 },
 ];
+
+const ARM: readonly Mapping[] = [
+  { name: 'armv8-s1 2M in 4K', format: 'armv8-s1', leafBytes: 2 * MIB, partBytes: 4 * KIB, leaves: 1 },
+  { name: 'armv8-s1 64K in 4K', format: 'armv8-s1', leafBytes: 64 * KIB, partBytes: 4 * KIB, leaves: 2 },
+  { name: 'armv8-s2 2M in 4K', format: 'armv8-s2', leafBytes: 2 * MIB, partBytes: 4 * KIB, leaves: 1 },
+];
+
+function withUpdate(mapping: Mapping, update: UpdatePolicy): Mapping {
+  return { ...mapping, update, name: `${mapping.name} ${update}` };
+}
+
+/** Leaves that change size by every sound policy, split by whoever merges them or by reads. */
+export const RESIZED: readonly Mapping[] = [
+  ...SIZES.map((mapping) => withUpdate(mapping, 'direct')),
+  ...SIZES.slice(0, 4).map((mapping) => withUpdate(mapping, 'bbm')),
+  ...ARM.flatMap((mapping) => (['bbm', 'nt', 'direct2'] as const).map((update) => withUpdate(mapping, update))),
+].flatMap((mapping) => [mapping, { ...mapping, lazy: true, name: `${mapping.name} lazily` }]);
 
 /** A DMA; offsets from the start of the memory. Beyond its end lies one leaf that comes and goes. */
 export interface Dma {

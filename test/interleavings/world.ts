@@ -48,6 +48,8 @@ export class World {
   stopping = false;
   /** Over-reported pages in whose leaf nothing had landed either: a leaf is no excuse for them. */
   unexplained = 0;
+  /** DMA to the memory that was refused. */
+  faults = 0;
   /** Over-reported pages of a first report that may hold what landed while tracking was being switched on. */
   excusedOver = 0;
   readonly #logs: readonly DeviceLog[];
@@ -59,10 +61,10 @@ export class World {
     this.order = order;
     this.bytes = mapping.leafBytes * mapping.leaves;
     this.iommu = core.iommu({ iotlb: scenario.iotlb, requests: 1, events: 1 });
-    const { format, granule, leafBytes, partBytes = leafBytes } = mapping;
+    const { format, granule, update, leafBytes, partBytes = leafBytes } = mapping;
     const leafSizes = [...new Set([partBytes, leafBytes])];
     const options = { format, dirtyTracking: true, inputBits: INPUT_BITS[format], leafSizes };
-    this.domain = this.iommu.domain(granule ? { ...options, granule } : options);
+    this.domain = this.iommu.domain({ ...options, ...(granule && { granule }), ...(update && { update }) });
     if (scenario.fromStart) this.domain.setDirtyTracking(false);
     this.domain.map({ iova: IOVA, pa: PHYSICAL, length: this.bytes, access: READ | WRITE });
     this.devices = devices.map((_, i) => this.iommu.attach(i, this.domain));
@@ -114,7 +116,9 @@ export class World {
       return;
     }
     const misinvalidates = order === 'no-invalidate' || order === 'invalidate-before-clear';
-    yield* this.domain.readAndClearDirtySteps({ ...range, order: misinvalidates ? order : early });
+    const { lazy, partBytes } = this.scenario.mapping;
+    const splitting = lazy && partBytes && range.clear ? { splitTo: partBytes } : {};
+    yield* this.domain.readAndClearDirtySteps({ ...range, ...splitting, order: misinvalidates ? order : early });
   }
 
   /** The read has returned. The pages that it reported. */
@@ -134,18 +138,29 @@ export class World {
   }
 
   /** Maps or unmaps the leaf behind the memory. */
-  remap(mapped: boolean): void {
+  *remapSteps(mapped: boolean): Steps<void> {
     const { leafBytes } = this.scenario.mapping;
     const iova = IOVA + this.bytes;
-    if (mapped) this.domain.map({ iova, pa: PHYSICAL + this.bytes, length: leafBytes, access: READ | WRITE });
-    else this.domain.unmap(iova, leafBytes);
+    if (mapped)
+      yield* this.domain.mapSteps({ iova, pa: PHYSICAL + this.bytes, length: leafBytes, access: READ | WRITE });
+    else yield* this.domain.unmapSteps(iova, leafBytes);
   }
 
-  /** Makes all leaves of the memory small, and large again. */
-  *resizeSteps(): Steps<void> {
+  /** Makes all leaves of the memory small. */
+  splitSteps(): Steps<void> {
     const { leafBytes, partBytes = leafBytes } = this.scenario.mapping;
-    yield* this.domain.splitSteps(IOVA, this.bytes, partBytes);
-    yield* this.domain.mergeSteps(IOVA, this.bytes, leafBytes);
+    return this.domain.splitSteps(IOVA, this.bytes, partBytes);
+  }
+
+  /** Makes them large again. */
+  mergeSteps(): Steps<void> {
+    return this.domain.mergeSteps(IOVA, this.bytes, this.scenario.mapping.leafBytes);
+  }
+
+  /** Makes all leaves small, where reads don't, and large again. */
+  *resizeSteps(): Steps<void> {
+    if (!this.scenario.mapping.lazy) yield* this.splitSteps();
+    yield* this.mergeSteps();
   }
 
   close(): void {

@@ -122,7 +122,7 @@ describe.each(PLACES)('DMA: $name', (place) => {
     const { iommu, devices } = machine(place, 2);
     for (let i = 0; i < 5; i++) devices[0].post(2 ** 30 + i * 4096 + i, 100, WRITE);
     expect(iommu.run()).toBe(2);
-    const fault = { reason: 'translation', requesterId: 1, access: WRITE };
+    const fault = { reason: 'translation', requesterId: 1, access: WRITE, stage: 2, response: 'abort' };
     const wanted = [
       { ...fault, iova: 2 ** 30 },
       { ...fault, iova: 2 ** 30 + 4097 },
@@ -131,7 +131,7 @@ describe.each(PLACES)('DMA: $name', (place) => {
     expect(iommu.takeFaults()).toEqual({ faults: [], lost: 0 });
     devices[3].post(2 ** 39, 1, 1);
     expect(iommu.run()).toBe(1);
-    const next = { reason: 'address-size', iova: 2 ** 39, requesterId: 4, access: 1 };
+    const next = { ...fault, reason: 'address-size', iova: 2 ** 39, requesterId: 4, access: 1 };
     expect(iommu.takeFaults()).toEqual({ faults: [next], lost: 0 });
   });
 
@@ -139,13 +139,34 @@ describe.each(PLACES)('DMA: $name', (place) => {
     const { devices, first } = machine(place);
     const [device] = devices;
     expect(device.access(3 * MIB - 5, 10, WRITE)).toBe(-1);
-    expect(device.fault).toEqual({ reason: 'permission', iova: 3 * MIB, requesterId: 1, access: WRITE });
+    expect(device.fault).toEqual({
+      reason: 'permission',
+      iova: 3 * MIB,
+      requesterId: 1,
+      access: WRITE,
+      stage: 2,
+      response: 'abort',
+    });
     expect([device.extents, device.extentAddress(0), device.extentLength(0)]).toEqual([1, 2 ** 32 + 3 * MIB - 5, 5]);
     expect(first.translate(3 * MIB - 1)!.dirty).toBe(true);
     expect(device.access(3 * MIB + 65536 - 1, 2, 1)).toBe(-1);
-    expect(device.fault).toEqual({ reason: 'translation', iova: 3 * MIB + 65536, requesterId: 1, access: 1 });
+    expect(device.fault).toEqual({
+      reason: 'translation',
+      iova: 3 * MIB + 65536,
+      requesterId: 1,
+      access: 1,
+      stage: 2,
+      response: 'abort',
+    });
     expect(device.access(2 ** 39 - 1, 2, 1)).toBe(-1);
-    expect(device.fault).toEqual({ reason: 'address-size', iova: 2 ** 39, requesterId: 1, access: 1 });
+    expect(device.fault).toEqual({
+      reason: 'address-size',
+      iova: 2 ** 39,
+      requesterId: 1,
+      access: 1,
+      stage: 2,
+      response: 'abort',
+    });
     expect(device.access(2n ** 64n - 1n, 1, 1)).toBe(-1);
     expect(device.fault!.iova).toBe(2n ** 64n - 1n);
     expect([device.access(0, 1, 1), device.fault]).toEqual([1, undefined]);
@@ -224,7 +245,14 @@ describe.each(PLACES)('DMA: $name', (place) => {
       instance.pushRequest(slot + layout.IOMMU_RING_POSTED, 16, ring, 2n ** 64n - 4096n, 4097, stream, WRITE);
       expect(iommu.run()).toBe(1);
       expect(iommu.takeFaults().faults).toEqual([
-        { reason: 'address-size', iova: 2n ** 64n - 4096n, requesterId: device.id, access: WRITE },
+        {
+          reason: 'address-size',
+          iova: 2n ** 64n - 4096n,
+          requesterId: device.id,
+          access: WRITE,
+          ...(device === devices[0] ? { stage: 2 } : {}),
+          response: 'abort',
+        },
       ]);
     }
   });

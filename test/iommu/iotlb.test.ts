@@ -84,7 +84,7 @@ describe.each(PLACES)('IOTLB: $name', (place) => {
         const domains = [0, 1].map(() => iommu.domain({ ...domainOptions(shape), dirtyTracking: true }));
         const devices = domains.map((domain, i) => iommu.attach(i, domain));
         const into = core.bitmap({ length: SPAN });
-        const models = [0, 1].map(() => new DomainModel(shape));
+        const models = [1, 2].map((vmid) => new DomainModel(shape, { vmid, asid: 0 }));
         const iotlb = new IotlbModel(sets, ways);
         const said: unknown[] = [];
         const wanted: unknown[] = [];
@@ -286,8 +286,8 @@ describe.each(PLACES)('IOTLB: $name', (place) => {
     const bad: [Parameters<typeof core.iommu>[0], RegExp][] = [
       [{ iotlb: { sets: 3, ways: 1 } }, /iotlb is 3 sets x 1 ways; sets must be a power of two.*EINVAL/],
       [{ iotlb: { sets: 512, ways: 256 } }, /all entries at most 65536 \(EINVAL\)/],
-      [{ iotlb: { sets: 0, ways: 1 } }, /sets is 0; it must be an integer from 1 to 65536 \(EINVAL\)/],
-      [{ iotlb: { sets: 1, ways: 1.5 } }, /ways is 1.5/],
+      [{ iotlb: { sets: 0, ways: 1 } }, /sets of iotlb is 0; it must be an integer from 1 to 65536 \(EINVAL\)/],
+      [{ iotlb: { sets: 1, ways: 1.5 } }, /ways of iotlb is 1.5/],
       [{ requests: 0 }, /requests is 0/],
       [{ requests: 65537 }, /requests is 65537/],
       [{ events: NaN }, /events is NaN/],

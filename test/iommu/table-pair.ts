@@ -242,6 +242,8 @@ export class Pair {
     const said = Array.from({ length: reached }, (_, i) => [this.device.extentAddress(i), this.device.extentLength(i)]);
     const why = this.device.fault;
     const ended = why && [why.reason, BigInt(why.iova)];
+    // It is recorded as well; here so that the next batch begins with an empty queue.
+    this.#say(this.#run(), wanted);
     this.#say([count, said, ended], [fault ? -1 : extents.length, extents, wanted]);
   }
 

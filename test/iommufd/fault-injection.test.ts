@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { FailPoint } from '../../src/iommufd/fail-point.ts';
 import { WRITE } from '../../src/iommu/access.ts';
-import type { Quirks } from '../../src/iommu/domain-options.ts';
+import type { Quirks } from '../../src/iommu/quirks.ts';
 import { codeOf } from '../core/builds.ts';
 import { BUFFER, FIXED, MIB, PAGE, RAM, RW, behind, rig, type Rig } from './rig.ts';
 import { bitsOf } from './tracked.ts';

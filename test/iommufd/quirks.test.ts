@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { IommufdOptions } from '../../src/iommufd/context.ts';
-import type { Quirks } from '../../src/iommu/domain-options.ts';
+import type { Quirks } from '../../src/iommu/quirks.ts';
 import { IOMMUFD_QUIRKS } from '../../src/iommufd/quirks.ts';
 import { TYPE1_QUIRKS } from '../../src/type1/quirks.ts';
 import { codeOf } from '../core/builds.ts';

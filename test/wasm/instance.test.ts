@@ -92,11 +92,11 @@ describe.each(PLACES)('the boundary: $name', (place) => {
           create.forEach((value, i) => instance.store64(layout.MAIL0 + 8 * i, value));
           return raw.domainCreate(base, iommu, format, inputBits, flags | layout.CREATE_FITTING);
         };
-        const iommu = raw.iommuCreate(base, 2, 2, 4, 2);
+        const iommu = raw.iommuCreate(base, 2, 2, 4, 2, 2, 2, 1);
         const other = domainOf(...OTHERS[which]);
         const handles = [0, iommu, domainOf(layout.FORMAT_AMDV1, 64, 52, 1), other];
         instance.store64(layout.MAIL0, 0);
-        handles.push(raw.deviceCreate(base, iommu, 1), raw.bitmapCreate(base, 64, 12), raw.logCreate(base, 12, 1));
+        handles.push(raw.deviceCreate(base, iommu, 1, 0), raw.bitmapCreate(base, 64, 12), raw.logCreate(base, 12, 1));
         handles.push(raw.bitmapCreate(base, 2, 63), domainOf(layout.FORMAT_VTDSS, 39, 52, 0));
         const exports = raw as unknown as Record<string, (...args: number[]) => number>;
         const statuses = calls.map(({ name, handle, others: [a, b, c, d], mail }) => {

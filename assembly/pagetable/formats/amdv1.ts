@@ -70,6 +70,9 @@ export class AmdV1 extends Format {
   tableOffset(entry: u64): u32 {
     return <u32>(entry & ADDRESS);
   }
+  tableAddress(entry: u64): u64 {
+    return entry & ADDRESS;
+  }
   tableAccess(entry: u64): u32 {
     return (entry & IR ? ACCESS_READ : 0) | (entry & IW ? ACCESS_WRITE : 0);
   }
@@ -86,6 +89,19 @@ export class AmdV1 extends Format {
   /** Tables let everything through, as Linux makes them. */
   makeTable(offset: u32, level: u32): u64 {
     return PR | ((<u64>level) << 9) | (<u64>offset) | IR | IW;
+  }
+
+  breakEntry(entry: u64): u64 {
+    return entry & ~PR;
+  }
+  mendEntry(entry: u64): u64 {
+    return entry | PR;
+  }
+  isUncached(_entry: u64): bool {
+    return false;
+  }
+  makeUncached(entry: u64, _uncached: bool): u64 {
+    return entry;
   }
 
   /** Hardware may set D in any one replica only: the caller looks at all of them. */

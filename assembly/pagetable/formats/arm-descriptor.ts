@@ -1,13 +1,14 @@
 import { Granule } from './arm-granule';
 
 /** What stage 1 and stage 2 descriptors have in common: type, output address, AF, SH, DBM, Contiguous (Arm ARM D8.3). */
-const VALID: u64 = 1;
 const TYPE: u64 = 3;
 const TABLE_OR_PAGE: u64 = 3;
+const NT: u64 = 1 << 16;
 const ADDRESS_47_12: u64 = 0x0000_ffff_ffff_f000;
 const ADDRESS_47_16: u64 = 0x0000_ffff_ffff_0000;
 
 export class ArmDescriptor {
+  static readonly VALID: u64 = 1;
   static readonly BLOCK: u64 = 1;
   static readonly PAGE: u64 = 3;
   static readonly SH_INNER: u64 = 3 << 8;
@@ -16,11 +17,21 @@ export class ArmDescriptor {
   static readonly CONTIGUOUS: u64 = (<u64>1) << 52;
 
   @inline static isPresent(entry: u64): bool {
-    return (entry & VALID) != 0;
+    return (entry & ArmDescriptor.VALID) != 0;
   }
 
   @inline static isTable(entry: u64): bool {
     return (entry & TYPE) == TABLE_OR_PAGE;
+  }
+
+  /** nT keeps a block out of the TLB (FEAT_BBM level 1); in a page the bit belongs to the address. */
+  @inline static isUncached(entry: u64): bool {
+    return (entry & (NT | TYPE)) == (NT | ArmDescriptor.BLOCK);
+  }
+
+  @inline static makeUncached(entry: u64, uncached: bool): u64 {
+    if ((entry & TYPE) != ArmDescriptor.BLOCK) return entry;
+    return uncached ? entry | NT : entry & ~NT;
   }
 
   /** With the 64 KiB granule bits 15..12 hold address bits 51..48. */

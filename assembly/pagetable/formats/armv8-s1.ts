@@ -1,4 +1,4 @@
-import { ACCESS_READ, ACCESS_WRITE } from '../../layout';
+import { ACCESS_GLOBAL, ACCESS_READ, ACCESS_WRITE } from '../../layout';
 import { Format } from '../format';
 import { ArmDescriptor } from './arm-descriptor';
 import { Granule } from './arm-granule';
@@ -61,10 +61,14 @@ export class ArmS1<G extends Granule> extends Format {
     return ArmDescriptor.address<G>(entry) & (u64.MAX_VALUE << shift);
   }
   leafAccess(entry: u64): u32 {
-    return (entry & (AP_READ_ONLY | ArmDescriptor.DBM)) == AP_READ_ONLY ? ACCESS_READ : ACCESS_READ | ACCESS_WRITE;
+    const readOnly = (entry & (AP_READ_ONLY | ArmDescriptor.DBM)) == AP_READ_ONLY;
+    return ACCESS_READ | (readOnly ? 0 : ACCESS_WRITE) | (entry & NG ? 0 : ACCESS_GLOBAL);
   }
   tableOffset(entry: u64): u32 {
     return <u32>ArmDescriptor.address<G>(entry);
+  }
+  tableAddress(entry: u64): u64 {
+    return ArmDescriptor.address<G>(entry);
   }
   /** APTable stays 0 here, as in Linux. */
   tableAccess(_entry: u64): u32 {
@@ -74,7 +78,8 @@ export class ArmS1<G extends Granule> extends Format {
   /** Stage 1 has no write-only leaf: writable means readable too. */
   makeLeaf(address: u64, shift: u32, level: u32, access: u32, tracked: bool): u64 {
     const rights: u64 = access & ACCESS_WRITE ? (tracked ? ArmDescriptor.DBM : 0) : AP_READ_ONLY;
-    return ArmDescriptor.leaf<G>(address, shift, level) | rights | ATTR_WRITE_BACK | AP_UNPRIVILEGED | NG;
+    const scope: u64 = access & ACCESS_GLOBAL ? 0 : NG;
+    return ArmDescriptor.leaf<G>(address, shift, level) | rights | ATTR_WRITE_BACK | AP_UNPRIVILEGED | scope;
   }
   /** The entries of a contiguous run lead to consecutive addresses. */
   runStride(level: u32): u64 {
@@ -82,6 +87,19 @@ export class ArmS1<G extends Granule> extends Format {
   }
   makeTable(offset: u32, _level: u32): u64 {
     return ArmDescriptor.table(offset);
+  }
+
+  breakEntry(entry: u64): u64 {
+    return entry & ~ArmDescriptor.VALID;
+  }
+  mendEntry(entry: u64): u64 {
+    return entry | ArmDescriptor.VALID;
+  }
+  isUncached(entry: u64): bool {
+    return ArmDescriptor.isUncached(entry);
+  }
+  makeUncached(entry: u64, uncached: bool): u64 {
+    return ArmDescriptor.makeUncached(entry, uncached);
   }
 
   isDirty(entry: u64): bool {

@@ -64,6 +64,9 @@ export class ArmS2<G extends Granule> extends Format {
   tableOffset(entry: u64): u32 {
     return <u32>ArmDescriptor.address<G>(entry);
   }
+  tableAddress(entry: u64): u64 {
+    return ArmDescriptor.address<G>(entry);
+  }
   /** Stage 2 tables have no rights of their own. */
   tableAccess(_entry: u64): u32 {
     return ACCESS_READ | ACCESS_WRITE;
@@ -80,6 +83,19 @@ export class ArmS2<G extends Granule> extends Format {
   }
   makeTable(offset: u32, _level: u32): u64 {
     return ArmDescriptor.table(offset);
+  }
+
+  breakEntry(entry: u64): u64 {
+    return entry & ~ArmDescriptor.VALID;
+  }
+  mendEntry(entry: u64): u64 {
+    return entry | ArmDescriptor.VALID;
+  }
+  isUncached(entry: u64): bool {
+    return ArmDescriptor.isUncached(entry);
+  }
+  makeUncached(entry: u64, uncached: bool): u64 {
+    return ArmDescriptor.makeUncached(entry, uncached);
   }
 
   isDirty(entry: u64): bool {

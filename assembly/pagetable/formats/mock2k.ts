@@ -63,6 +63,9 @@ export class Mock2K extends Format {
   tableOffset(entry: u64): u32 {
     return <u32>(entry & ADDRESS);
   }
+  tableAddress(entry: u64): u64 {
+    return entry & ADDRESS;
+  }
   tableAccess(entry: u64): u32 {
     return (entry & R ? ACCESS_READ : 0) | (entry & W ? ACCESS_WRITE : 0);
   }
@@ -75,6 +78,19 @@ export class Mock2K extends Format {
   }
   makeTable(offset: u32, _level: u32): u64 {
     return P | R | W | TABLE | (<u64>offset);
+  }
+
+  breakEntry(entry: u64): u64 {
+    return entry & ~P;
+  }
+  mendEntry(entry: u64): u64 {
+    return entry | P;
+  }
+  isUncached(_entry: u64): bool {
+    return false;
+  }
+  makeUncached(entry: u64, _uncached: bool): u64 {
+    return entry;
   }
 
   isDirty(entry: u64): bool {

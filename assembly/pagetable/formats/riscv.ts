@@ -1,4 +1,4 @@
-import { ACCESS_READ, ACCESS_WRITE } from '../../layout';
+import { ACCESS_GLOBAL, ACCESS_READ, ACCESS_WRITE } from '../../layout';
 import { Format } from '../format';
 
 /**
@@ -18,6 +18,7 @@ const R: u64 = 1 << 1;
 const W: u64 = 1 << 2;
 const X: u64 = 1 << 3;
 const U: u64 = 1 << 4;
+const G: u64 = 1 << 5;
 const A: u64 = 1 << 6;
 const D: u64 = 1 << 7;
 const PPN: u64 = 0x003f_ffff_ffff_fc00;
@@ -67,10 +68,13 @@ export class RiscV extends Format {
     return ((entry & PPN) << 2) & (u64.MAX_VALUE << shift);
   }
   leafAccess(entry: u64): u32 {
-    return (entry & R ? ACCESS_READ : 0) | (entry & W ? ACCESS_WRITE : 0);
+    return (entry & R ? ACCESS_READ : 0) | (entry & W ? ACCESS_WRITE : 0) | (entry & G ? ACCESS_GLOBAL : 0);
   }
   tableOffset(entry: u64): u32 {
     return <u32>((entry & PPN) << 2);
+  }
+  tableAddress(entry: u64): u64 {
+    return (entry & PPN) << 2;
   }
   /** A table entry has no rights of its own. */
   tableAccess(_entry: u64): u32 {
@@ -81,13 +85,26 @@ export class RiscV extends Format {
   makeLeaf(address: u64, shift: u32, _level: u32, access: u32, tracked: bool): u64 {
     const writable: u64 = access & ACCESS_WRITE ? (tracked ? W : W | D) : 0;
     const napot: u64 = shift == 16 ? NAPOT | NAPOT_64K : 0;
-    return V | R | U | A | writable | napot | ((address >> 2) & PPN);
+    return V | R | U | A | writable | (access & ACCESS_GLOBAL ? G : 0) | napot | ((address >> 2) & PPN);
   }
   runStride(_level: u32): u64 {
     return 0;
   }
   makeTable(offset: u32, _level: u32): u64 {
     return V | ((<u64>offset) >> 2);
+  }
+
+  breakEntry(entry: u64): u64 {
+    return entry & ~V;
+  }
+  mendEntry(entry: u64): u64 {
+    return entry | V;
+  }
+  isUncached(_entry: u64): bool {
+    return false;
+  }
+  makeUncached(entry: u64, _uncached: bool): u64 {
+    return entry;
   }
 
   isDirty(entry: u64): bool {

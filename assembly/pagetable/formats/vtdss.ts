@@ -15,6 +15,7 @@ const PS: u64 = 1 << 7;
 const A: u64 = 1 << 8;
 const D: u64 = 1 << 9;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+const KEPT_RIGHTS: u64 = 52;
 
 @final
 export class VtdSs extends Format {
@@ -64,6 +65,9 @@ export class VtdSs extends Format {
   tableOffset(entry: u64): u32 {
     return <u32>(entry & ADDRESS);
   }
+  tableAddress(entry: u64): u64 {
+    return entry & ADDRESS;
+  }
   tableAccess(entry: u64): u32 {
     return <u32>(entry & (R | W));
   }
@@ -76,6 +80,20 @@ export class VtdSs extends Format {
   }
   makeTable(offset: u32, _level: u32): u64 {
     return (<u64>offset) | R | W;
+  }
+
+  /** The rights, which are what makes it present, wait in bits that hardware ignores. */
+  breakEntry(entry: u64): u64 {
+    return (entry & ~(R | W)) | ((entry & (R | W)) << KEPT_RIGHTS);
+  }
+  mendEntry(entry: u64): u64 {
+    return (entry & ~((R | W) << KEPT_RIGHTS)) | ((entry >> KEPT_RIGHTS) & (R | W));
+  }
+  isUncached(_entry: u64): bool {
+    return false;
+  }
+  makeUncached(entry: u64, _uncached: bool): u64 {
+    return entry;
   }
 
   isDirty(entry: u64): bool {

@@ -1,4 +1,4 @@
-import { ACCESS_READ, ACCESS_WRITE } from '../../layout';
+import { ACCESS_GLOBAL, ACCESS_READ, ACCESS_WRITE } from '../../layout';
 import { Format } from '../format';
 
 /**
@@ -18,6 +18,7 @@ const U: u64 = 1 << 2;
 const A: u64 = 1 << 5;
 const D: u64 = 1 << 6;
 const PS: u64 = 1 << 7;
+const G: u64 = 1 << 8;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
 @final
@@ -63,10 +64,14 @@ export class X86_64 extends Format {
   }
   /** Readable is whatever is present. */
   leafAccess(entry: u64): u32 {
-    return entry & RW ? ACCESS_READ | ACCESS_WRITE : ACCESS_READ;
+    const rights = entry & RW ? ACCESS_READ | ACCESS_WRITE : ACCESS_READ;
+    return entry & G ? rights | ACCESS_GLOBAL : rights;
   }
   tableOffset(entry: u64): u32 {
     return <u32>(entry & ADDRESS);
+  }
+  tableAddress(entry: u64): u64 {
+    return entry & ADDRESS;
   }
   tableAccess(entry: u64): u32 {
     return entry & RW ? ACCESS_READ | ACCESS_WRITE : ACCESS_READ;
@@ -74,13 +79,26 @@ export class X86_64 extends Format {
 
   makeLeaf(address: u64, _shift: u32, level: u32, access: u32, tracked: bool): u64 {
     const writable: u64 = access & ACCESS_WRITE ? (tracked ? RW : RW | D) : 0;
-    return P | U | A | writable | (level ? PS : 0) | address;
+    return P | U | A | writable | (access & ACCESS_GLOBAL ? G : 0) | (level ? PS : 0) | address;
   }
   runStride(_level: u32): u64 {
     return 0;
   }
   makeTable(offset: u32, _level: u32): u64 {
     return P | RW | U | A | (<u64>offset);
+  }
+
+  breakEntry(entry: u64): u64 {
+    return entry & ~P;
+  }
+  mendEntry(entry: u64): u64 {
+    return entry | P;
+  }
+  isUncached(_entry: u64): bool {
+    return false;
+  }
+  makeUncached(entry: u64, _uncached: bool): u64 {
+    return entry;
   }
 
   isDirty(entry: u64): bool {

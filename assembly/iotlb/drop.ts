@@ -1,0 +1,72 @@
+import {
+  CACHE_BASE,
+  CACHE_SETS,
+  CACHE_WAYS,
+  FORM_ASID,
+  FORM_DOMAIN,
+  FORM_IPA,
+  FORM_RANGE,
+  IOTLB_ENTRY_BYTES,
+  IOTLB_IPA,
+  IOTLB_KEY,
+  NESTED_LEAF,
+  IOTLB_TAG,
+} from '../layout';
+import { GLOBAL, OWNER, VMID, serves } from './tag';
+
+/** Whether an invalidation of `form` for `owner` means an entry with `tag`. */
+function means(form: u32, owner: u64, tag: u64): bool {
+  switch (form) {
+    case FORM_RANGE:
+      return serves(tag, owner);
+    case FORM_ASID:
+      return !((tag ^ owner) & (OWNER | GLOBAL));
+    case FORM_DOMAIN:
+      return !((tag ^ owner) & VMID);
+    default:
+      return true;
+  }
+}
+
+/** Whether [first, last] of stage 2, in the VMID of `owner`, has part in the nested leaf of 2^shift bytes at `at`. */
+function nestedIn(at: usize, shift: u64, owner: u64, first: u64, last: u64): bool {
+  const ipa = load<u64>(at, IOTLB_IPA);
+  if (!(ipa & NESTED_LEAF) || (load<u64>(at, IOTLB_TAG) ^ owner) & VMID) return false;
+  const start = ipa & ~NESTED_LEAF;
+  return start <= last && start + (((<u64>1) << shift) - 1) >= first;
+}
+
+/** Drops from the set [set, end) what `dropEntries` drops; the others close up. */
+function dropFromSet(set: usize, end: usize, form: u32, owner: u64, sizes: u64, first: u64, last: u64): void {
+  let keep = set;
+  let at = set;
+  for (; at < end; at += IOTLB_ENTRY_BYTES) {
+    const key = load<u64>(at, IOTLB_KEY);
+    if (!key) break;
+    const shift = key & 63;
+    if (form == <u32>FORM_IPA) {
+      if (nestedIn(at, shift, owner, first, last)) continue;
+    } else if ((sizes >> shift) & 1 && means(form, owner, load<u64>(at, IOTLB_TAG))) {
+      const start = key & (u64.MAX_VALUE << shift);
+      if (start <= last && start + (((<u64>1) << shift) - 1) >= first) continue;
+    }
+    if (keep != at) {
+      v128.store(keep, v128.load(at));
+      v128.store(keep, v128.load(at, 16), 16);
+    }
+    keep += IOTLB_ENTRY_BYTES;
+  }
+  for (; keep < at; keep += IOTLB_ENTRY_BYTES) store<u64>(keep, 0, IOTLB_KEY);
+}
+
+/**
+ * Drops every entry of the cache that overlaps [first, last], has a size of `sizes` (bit n: 2^n bytes), and is meant by `form`
+ * (FORM_*) for `owner`: a range goes for its ASID, global leaves included; an ASID without them; a domain by its VMID; FORM_IPA for
+ * nested leaves of the VMID whose place in stage 2 overlaps [first, last].
+ */
+export function dropEntries(core: usize, cache: usize, form: u32, owner: u64, sizes: u64, first: u64, last: u64): void {
+  const setBytes = load<u32>(cache, CACHE_WAYS) * IOTLB_ENTRY_BYTES;
+  let set = core + load<u32>(cache, CACHE_BASE);
+  const end = set + load<u32>(cache, CACHE_SETS) * setBytes;
+  for (; set < end; set += setBytes) dropFromSet(set, set + setBytes, form, owner, sizes, first, last);
+}
