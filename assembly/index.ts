@@ -1,7 +1,7 @@
 export { init } from './memory/init';
 export { iommuRam, ramCreate, ramDestroy } from './memory/ram';
 export { bitmapCreate, bitmapDestroy } from './bitmap/bitmap';
-export { bitmapClear, bitmapMark, bitmapMarkList, bitmapTest } from './bitmap/mark';
+export { bitmapClear, bitmapMark, bitmapMarkList, bitmapMarkRanges, bitmapTest } from './bitmap/mark';
 export { bitmapCount } from './bitmap/count';
 export { bitmapRuns } from './bitmap/runs';
 export { bitmapOr } from './bitmap/merge';
@@ -36,7 +36,7 @@ export {
   domainUnmap,
 } from './pagetable/operations';
 export { domainIdentify } from './iotlb/identity';
-export { domainInvalidate, domainInvalidateAs, iommuInvalidate } from './iotlb/invalidate';
+export { domainInvalidateAs, iommuInvalidate } from './iotlb/invalidate';
 export { stateChecksum, stateCreate, stateDestroy } from './state/state-buffer';
 export { stateEncode } from './state/encode';
 export { stateApply } from './state/apply';

@@ -201,6 +201,8 @@ export const INVALIDATION_RANGES = 2; // SMMU_IDR3.RIL: commands that name a ran
 // Flags of an invalidation.
 export const INVALIDATE_LEAF_ONLY = 1; // keeps the walk cache (VT-d IH, SMMU Leaf)
 export const INVALIDATE_NO_ATC = 2; //    leaves the devices' caches out
+export const INVALIDATE_ATC_ONLY = 4; //  nothing but the devices' caches
+export const INVALIDATE_OTHER_TAG = 8; // names another VMID than the domain's, as a driver may by mistake
 export const INVALIDATE_FORM_SHIFT = 8; // one of FORM_*
 export const INVALIDATE_SIZE_SHIFT = 16; // log2 of the only leaf size that has changed (SMMU TTL); 0: any
 
@@ -346,6 +348,9 @@ export const DOMAIN_RESERVED = 148; //   tables in the reserve
 export const DOMAIN_CONFLICT = 152; //   CONFLICT_*
 export const DOMAIN_PARENT = 156; //     handle of the domain of stage 2 under it, 0 where there is one stage
 export const DOMAIN_ROOT_IPA = 160; //   u64: where its root lies then
+export const DOMAIN_BROKEN = 196; //     leaves, and blocks to merge, that were made not present for a while, ever
+export const DOMAIN_SPLIT = 200; //      leaves that were split, those in passing included, ever
+export const DOMAIN_FUSED = 204; //      leaves that a merge has made, ever
 export const DOMAIN_TAG = 208; //        u64: VMID and ASID as in the tag of an IOTLB entry
 export const DOMAIN_FAULTS = 216; //     RESPONSE_*, FAULTS_SILENT, and the stage that the format is
 export const DOMAIN_GRANULE = 220; //    log2 of the smallest leaf

@@ -1,3 +1,5 @@
+import type { Sweep } from './sweep.ts';
+
 /** One thing to measure. All of it happens in closures: setup strings of `benchmark` lose the names of their module. */
 export interface Case {
   readonly name: string;
@@ -20,12 +22,20 @@ export interface Claim {
   readonly name: string;
   /** Names of cases of the same area; the first is the base. */
   readonly cases: readonly string[];
+  /** What they are called in its table, in the same order; left out: as cases are. */
+  readonly labels?: readonly string[];
 }
 
 /** What an area has to measure, set up and ready. */
 export interface Bench {
+  /** Measured one by one. */
   readonly cases: readonly Case[];
   readonly claims: readonly Claim[];
+  /** Cases that are measured in claims only. */
+  readonly contestants?: readonly Case[];
+  readonly sweeps?: readonly Sweep[];
+  /** Why it has nothing to measure here, and what would change that. */
+  readonly absent?: string;
 }
 
 /** Cases that belong together, in a file of their own. */

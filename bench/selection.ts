@@ -25,11 +25,12 @@ export function select(areas: readonly Area[], names: readonly string[]): Select
 
 /** The cases and claims of `bench` that `texts` choose. Throws a RangeError where there are none. */
 export function narrow(bench: Bench, texts: Selection['texts'], area: string): Bench {
-  if (!texts) return bench;
+  if (!texts || bench.absent !== undefined) return bench;
   const chosen = ({ name }: { readonly name: string }) => texts.some((text) => name.includes(text));
   const cases = bench.cases.filter(chosen);
   const claims = bench.claims.filter(chosen);
-  if (cases.length + claims.length > 0) return { cases, claims };
-  const names = [...bench.cases, ...bench.claims].map(({ name }) => name).join(', ');
+  const sweeps = (bench.sweeps ?? []).filter(chosen);
+  if (cases.length + claims.length + sweeps.length > 0) return { ...bench, cases, claims, sweeps };
+  const names = [...bench.cases, ...bench.claims, ...(bench.sweeps ?? [])].map(({ name }) => name).join(', ');
   throw new RangeError(`${area}: no name holds '${texts.join("' or '")}'; the names are ${names}`);
 }

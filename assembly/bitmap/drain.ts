@@ -18,6 +18,7 @@ import {
 import { slotOf } from '../memory/handles';
 import { fail, mail, post } from '../memory/mailbox';
 import { markAddresses } from './mark';
+import { moveWords } from './merge';
 
 /**
  * Whether the bitmap at `slot` can take a report on [first, last]: DONE, -EINVAL where that is not a whole number of its
@@ -74,11 +75,18 @@ export function drainBits(
   const target = core + load<u32>(into, BITMAP_DATA) + ((<usize>(offset >> 6)) << 3);
 
   let met: u64 = 0;
-  for (let index = first >> 6; index <= last >> 6; ++index) {
+  const lastIndex = last >> 6;
+  for (let index = first >> 6; index <= lastIndex; ++index) {
+    // The words in between lie whole in the query.
+    if (whole && index > first >> 6 && index < lastIndex) {
+      const words = lastIndex - index;
+      met += moveWords(target + (index << 3), data + (index << 3), words, clear);
+      index = lastIndex;
+    }
     const at = data + (index << 3);
     let word = load<u64>(at);
     if (index == first >> 6) word &= u64.MAX_VALUE << first;
-    if (index == last >> 6) word &= u64.MAX_VALUE >> (63 - (last & 63));
+    if (index == lastIndex) word &= u64.MAX_VALUE >> (63 - (last & 63));
     if (!word) continue;
     met += popcnt(word);
     let inside = word;

@@ -16,28 +16,71 @@ import { check } from '../memory/check';
 import { slotOf } from '../memory/handles';
 import { fail } from '../memory/mailbox';
 
-/** Below this many words a loop beats memory.fill, which leaves the module. */
-const FILL_WORDS: u32 = 64;
+/** From so many bytes on memory.fill is faster, although it leaves the module. */
+const FILL_BYTES: usize = 512;
+
+/** What is written into a loop as it stands: a call per page or range would cost as much as its work. */
+abstract class Bits {
+  /** Sets bit `page`. */
+  @inline static set(data: usize, page: u32): void {
+    const at = data + ((page >> 6) << 3);
+    store<u64>(at, load<u64>(at) | ((<u64>1) << page));
+  }
+
+  /**
+   * Sets bits `first` .. `last` (inclusive). Lengths differ from range to range, and a branch on each would cost more than the
+   * stores: what is written twice, or as it was, saves one.
+   */
+  @inline static setRange(data: usize, first: u32, last: u32): void {
+    const at = data + ((first >> 6) << 3);
+    const end = data + ((last >> 6) << 3);
+    const head = u64.MAX_VALUE << first;
+    const tail = u64.MAX_VALUE >> (63 - (last & 63));
+    const bytes = end - at;
+    if (bytes <= 8) {
+      // Two words, or one twice.
+      const both = head & tail;
+      store<u64>(at, load<u64>(at) | (bytes ? head : both));
+      store<u64>(end, load<u64>(end) | (bytes ? tail : both));
+    } else {
+      const headWord = load<u64>(at) | head;
+      const tailWord = load<u64>(end) | tail;
+      Bits.fill(at, end - 8);
+      store<u64>(at, headWord);
+      store<u64>(end, tailWord);
+    }
+  }
+
+  /** Sets all bits from address `at` to 16 bytes after `last`, a multiple of 8 from `at` + 8 on. */
+  @inline static fill(at: usize, last: usize): void {
+    const ones = i64x2.splat(-1);
+    if (last - at <= 48) {
+      v128.store(at, ones);
+      v128.store(min(at + 16, last), ones);
+      v128.store(min(at + 32, last), ones);
+      v128.store(last, ones);
+    } else if (last - at < FILL_BYTES) {
+      do {
+        v128.store(at, ones);
+        v128.store(at, ones, 16);
+        v128.store(at, ones, 32);
+        v128.store(at, ones, 48);
+        at += 64;
+      } while (at < last - 48);
+      v128.store(last - 48, ones);
+      v128.store(last - 32, ones);
+      v128.store(last - 16, ones);
+      v128.store(last, ones);
+    } else {
+      memory.fill(at, 0xff, last + 16 - at);
+    }
+  }
+}
 
 /** Sets bits `first` .. `last` (inclusive) of the words at address `data`. */
 export function setBits(data: usize, first: u32, last: u32): void {
   check(first <= last);
-  let at = data + ((first >> 6) << 3);
-  const end = data + ((last >> 6) << 3);
-  const head = u64.MAX_VALUE << first;
-  const tail = u64.MAX_VALUE >> (63 - (last & 63));
-  if (at == end) {
-    store<u64>(at, load<u64>(at) | (head & tail));
-    return;
-  }
-  store<u64>(at, load<u64>(at) | head);
-  at += 8;
-  if (end - at >= FILL_WORDS << 3) {
-    memory.fill(at, 0xff, end - at);
-  } else {
-    for (; at < end; at += 8) store<u64>(at, u64.MAX_VALUE);
-  }
-  store<u64>(end, load<u64>(end) | tail);
+  Bits.setRange(data, first, last);
 }
 
 /** Whether the bitmap at `slot` has pages for all of [first, last]. */
@@ -92,6 +135,21 @@ export function bitmapMark(core: usize, bitmap: u32, first: u32, count: u32): i3
   return DONE;
 }
 
+/** The highest of the u32 from address `at` to `end`. */
+function highestOf(at: usize, end: usize): u32 {
+  let a = i32x4.splat(0);
+  let b = i32x4.splat(0);
+  for (; at + 32 <= end; at += 32) {
+    a = i32x4.max_u(a, v128.load(at));
+    b = i32x4.max_u(b, v128.load(at, 16));
+  }
+  a = i32x4.max_u(a, b);
+  a = i32x4.max_u(a, v128.shuffle<i64>(a, a, 1, 0));
+  let highest = max(<u32>i32x4.extract_lane(a, 0), <u32>i32x4.extract_lane(a, 1));
+  for (; at < end; at += 4) highest = max(highest, load<u32>(at));
+  return highest;
+}
+
 /**
  * Marks the `count` page numbers (u32) that lie at the transfer buffer's start. EBADF; EINVAL: more than the buffer
  * holds; ERANGE: a page that the bitmap does not have, and then none is marked.
@@ -103,17 +161,43 @@ export function bitmapMarkList(core: usize, bitmap: u32, count: u32): i32 {
   const pages = load<u32>(slot, BITMAP_PAGES);
   const list = core + load<u32>(core, CORE_TRANSFER);
   const end = list + (count << 2);
-  let highest: u32 = 0;
-  for (let at = list; at < end; at += 4) highest = max(highest, load<u32>(at));
-  if (count && highest >= pages) return fail(ERANGE);
+  if (count && highestOf(list, end) >= pages) return fail(ERANGE);
   const data = core + load<u32>(slot, BITMAP_DATA);
-  for (let at = list; at < end; at += 4) {
-    const page = load<u32>(at);
-    const word = data + ((page >> 6) << 3);
-    const bits = load<u64>(word);
-    const bit = (<u64>1) << page;
-    // A page that is dirty already is the common case in a hot set: the test saves the store.
-    if (!(bits & bit)) store<u64>(word, bits | bit);
+  let at = list;
+  for (const fours = list + ((count & ~3) << 2); at < fours; at += 16) {
+    Bits.set(data, load<u32>(at));
+    Bits.set(data, load<u32>(at, 4));
+    Bits.set(data, load<u32>(at, 8));
+    Bits.set(data, load<u32>(at, 12));
+  }
+  for (; at < end; at += 4) Bits.set(data, load<u32>(at));
+  return DONE;
+}
+
+/**
+ * Marks the `count` ranges that lie at the transfer buffer's start as pairs (first page, pages), u32 each, as bitmapRuns
+ * writes them. EBADF; EINVAL: more than the buffer holds, or a range without a page; ERANGE: a page that the bitmap does not
+ * have. With an error none is marked.
+ */
+export function bitmapMarkRanges(core: usize, bitmap: u32, count: u32): i32 {
+  const slot = slotOf(core, bitmap, KIND_BITMAP);
+  if (!slot) return fail(EBADF);
+  if (count > (<u32>TRANSFER_BYTES) >> 3) return fail(EINVAL);
+  const pages = load<u32>(slot, BITMAP_PAGES);
+  const list = core + load<u32>(core, CORE_TRANSFER);
+  const end = list + (count << 3);
+  let furthest: u64 = 0;
+  let shortest = u32.MAX_VALUE;
+  for (let at = list; at < end; at += 8) {
+    furthest = max(furthest, <u64>load<u32>(at) + load<u32>(at, 4));
+    shortest = min<u32>(shortest, load<u32>(at, 4));
+  }
+  if (!shortest) return fail(EINVAL);
+  if (furthest > pages) return fail(ERANGE);
+  const data = core + load<u32>(slot, BITMAP_DATA);
+  for (let at = list; at < end; at += 8) {
+    const first = load<u32>(at);
+    Bits.setRange(data, first, first + load<u32>(at, 4) - 1);
   }
   return DONE;
 }

@@ -1,3 +1,10 @@
+// Finding runs. An edge is a bit that differs from the one before it: a start or an end, in turn. Words of edges are
+// w ^ (w << 1 | bit 63 of the word before). What costs is not memory but branches that can't be foreseen, so neither of
+// the ways through a group of 64 words branches on a single word:
+// - few edges: vectors say which words have any, and only those are visited;
+// - many: each nibble of each word is looked up, and written as four page numbers of which as many are kept as it has edges.
+// Page numbers are written as they are found, and turned into (first page, pages) at the end.
+
 import {
   BITMAP_DATA,
   BITMAP_PAGES,
@@ -23,18 +30,185 @@ export function seek(data: usize, page: u32, pages: u32, set: bool): u32 {
   while (!word) {
     at += 8;
     // Long stretches without an edge are the rule in a dirty bitmap: 64 bytes at a time.
-    if (set) {
-      while (at + 64 <= <usize>end) {
-        const a = v128.or(v128.load(at), v128.load(at, 16));
-        const b = v128.or(v128.load(at, 32), v128.load(at, 48));
-        if (v128.any_true(v128.or(a, b))) break;
-        at += 64;
-      }
-    }
+    at = skipEven(at, <usize>end, flip);
     if (at >= <usize>end) return pages;
     word = load<u64>(at) ^ flip;
   }
   return min<u32>(<u32>((at - data) << 3) + <u32>ctz(word), pages);
+}
+
+/** Goes on from `at` by 64 bytes as long as all of them equal `even`, 0 or all ones. */
+function skipEven(at: usize, end: usize, even: u64): usize {
+  const same = i64x2.splat(even);
+  while (at + 64 <= end) {
+    const a = v128.or(v128.xor(v128.load(at), same), v128.xor(v128.load(at, 16), same));
+    const b = v128.or(v128.xor(v128.load(at, 32), same), v128.xor(v128.load(at, 48), same));
+    if (v128.any_true(v128.or(a, b))) break;
+    at += 64;
+  }
+  return at;
+}
+
+/** Words of a group. */
+const GROUP: usize = 64;
+/** Edges of a group from which on the next one is taken to have many. */
+const MANY: usize = 128;
+/** What may be written behind the last edge, bytes: those of one word, and four more. */
+const SLACK: usize = 272;
+/** Below so many bytes for runs it isn't worth it: one by one. */
+const LEAST_ROOM: usize = 4 * SLACK;
+/** The table of nibbles: four page numbers each. */
+const NIBBLES_BYTES: usize = 256;
+
+/** Writes where the bits of each nibble are, ascending, to address `at`. */
+function writeNibbles(at: usize): void {
+  v128.store(at, i32x4(0, 0, 0, 0));
+  v128.store(at, i32x4(0, 0, 0, 0), 16);
+  v128.store(at, i32x4(1, 0, 0, 0), 32);
+  v128.store(at, i32x4(0, 1, 0, 0), 48);
+  v128.store(at, i32x4(2, 0, 0, 0), 64);
+  v128.store(at, i32x4(0, 2, 0, 0), 80);
+  v128.store(at, i32x4(1, 2, 0, 0), 96);
+  v128.store(at, i32x4(0, 1, 2, 0), 112);
+  v128.store(at, i32x4(3, 0, 0, 0), 128);
+  v128.store(at, i32x4(0, 3, 0, 0), 144);
+  v128.store(at, i32x4(1, 3, 0, 0), 160);
+  v128.store(at, i32x4(0, 1, 3, 0), 176);
+  v128.store(at, i32x4(2, 3, 0, 0), 192);
+  v128.store(at, i32x4(0, 2, 3, 0), 208);
+  v128.store(at, i32x4(1, 2, 3, 0), 224);
+  v128.store(at, i32x4(0, 1, 2, 3), 240);
+}
+
+/** The edges of the word at `at`, before which there is another. */
+function edgesOf(at: usize): u64 {
+  const word = load<u64>(at);
+  return word ^ ((word << 1) | (load<u64>(at - 8) >> 63));
+}
+
+/** Words without an edge. Calls would cost as much as the work. */
+abstract class Even {
+  /** All ones in each lane whose word has no edge. */
+  @inline static pair(at: usize): v128 {
+    const words = v128.load(at);
+    const before = i64x2.shr_u(v128.load(at - 8), 63);
+    return i64x2.eq(v128.xor(words, v128.or(i64x2.shl(words, 1), before)), i64x2.splat(0));
+  }
+
+  /** The same of eight words, in lanes of 16 bits. */
+  @inline static eight(at: usize): v128 {
+    const low = v128.shuffle<i32>(Even.pair(at), Even.pair(at + 16), 0, 2, 4, 6);
+    const high = v128.shuffle<i32>(Even.pair(at + 32), Even.pair(at + 48), 0, 2, 4, 6);
+    return i16x8.narrow_i32x4_s(low, high);
+  }
+
+  /** The same of sixteen, a bit each. */
+  @inline static sixteen(at: usize): u64 {
+    return i8x16.bitmask(i8x16.narrow_i16x8_s(Even.eight(at), Even.eight(at + 64)));
+  }
+}
+
+/** Which of the 64 words at `at` have an edge. A loop: all at once there would be more vectors than registers. */
+function unevenWords(at: usize): u64 {
+  let even: u64 = 0;
+  for (const end = at + (GROUP << 3); at < end; at += 128) even = (even >> 16) | (Even.sixteen(at) << 48);
+  return ~even;
+}
+
+/** What the loop over words consists of. */
+abstract class Emit {
+  /** Writes the pages of the edges in `edges`, bit 0 of which is page `page`, to `out`; returns where they end. */
+  @inline static few(out: usize, edges: u64, page: u32): usize {
+    const end = out + ((<usize>popcnt(edges)) << 2);
+    // Two without a look: most words have no more, and what is too much is overwritten.
+    store<u32>(out, page + <u32>ctz(edges));
+    edges &= edges - 1;
+    store<u32>(out, page + <u32>ctz(edges), 4);
+    for (edges &= edges - 1; edges; edges &= edges - 1) {
+      store<u32>(out, page + <u32>ctz(edges), 8);
+      edges &= edges - 1;
+      store<u32>(out, page + <u32>ctz(edges), 12);
+      out += 8;
+    }
+    return end;
+  }
+}
+
+/** The same for a word with many edges; `nibbles` is the table. */
+function emitMany(out: usize, edges: u64, page: u32, nibbles: usize): usize {
+  let base = i32x4.splat(page);
+  const four = i32x4.splat(4);
+  for (let i = 0; i < 4; ++i) {
+    const part = <u32>edges;
+    const a = (part & 15) << 4;
+    v128.store(out, i32x4.add(v128.load(nibbles + a), base));
+    out += popcnt<u32>(a) << 2;
+    base = i32x4.add(base, four);
+    const b = part & 0xf0;
+    v128.store(out, i32x4.add(v128.load(nibbles + b), base));
+    out += popcnt<u32>(b) << 2;
+    base = i32x4.add(base, four);
+    const c = (part >> 4) & 0xf0;
+    v128.store(out, i32x4.add(v128.load(nibbles + c), base));
+    out += popcnt<u32>(c) << 2;
+    base = i32x4.add(base, four);
+    const d = (part >> 8) & 0xf0;
+    v128.store(out, i32x4.add(v128.load(nibbles + d), base));
+    out += popcnt<u32>(d) << 2;
+    base = i32x4.add(base, four);
+    edges >>= 16;
+  }
+  return out;
+}
+
+/**
+ * Writes the pages of edges from page `page` on, a run that lies across it being one that starts there, to `out` until
+ * `full`, or to the end of the bitmap. Returns where they end; where the bitmap's end ends a run, that is an edge as well.
+ */
+function writeEdges(data: usize, page: u32, pages: u32, out: usize, full: usize, nibbles: usize): usize {
+  const start = out;
+  const end = data + ((pages >> 6) << 3) + (pages & 63 ? 8 : 0);
+  let at = data + ((page >> 6) << 3);
+  const first = load<u64>(at) & (u64.MAX_VALUE << page);
+  if (first) out = Emit.few(out, first ^ (first << 1), page & ~63);
+  at += 8;
+  let many = false;
+  while (at < end && out <= full) {
+    const groupStart = out;
+    const groupEnd = min<usize>(at + (GROUP << 3), end);
+    if (many || groupEnd - at < GROUP << 3) {
+      for (; at < groupEnd && out <= full; at += 8) {
+        out = emitMany(out, edgesOf(at), <u32>((at - data) << 3), nibbles);
+      }
+    } else {
+      let uneven = unevenWords(at);
+      if (!uneven) {
+        const even: u64 = 0 - (load<u64>(groupEnd - 8) >> 63);
+        at = skipEven(groupEnd, end, even);
+        continue;
+      }
+      for (; uneven && out <= full; uneven &= uneven - 1) {
+        const word = at + ((<usize>ctz(uneven)) << 3);
+        out = Emit.few(out, edgesOf(word), <u32>((word - data) << 3));
+      }
+      at = groupEnd;
+    }
+    many = out - groupStart > MANY << 2;
+  }
+  if (at >= end && out <= full && ((out - start) >> 2) & 1) {
+    store<u32>(out, pages);
+    out += 4;
+  }
+  return out;
+}
+
+/** Turns the `count` pairs of pages at `at`, a start and an end, into a start and a number of pages. */
+function measureRuns(at: usize, count: u32): void {
+  const ends = i64x2.splat(0xffff_ffff_0000_0000);
+  for (const last = at + ((<usize>count) << 3); at < last; at += 16) {
+    const pairs = v128.load(at);
+    v128.store(at, i32x4.sub(pairs, v128.and(i64x2.shl(pairs, 32), ends)));
+  }
 }
 
 /**
@@ -47,20 +221,27 @@ export function bitmapRuns(core: usize, bitmap: u32, most: u32): i32 {
   if (!slot) return fail(EBADF);
   const pages = load<u32>(slot, BITMAP_PAGES);
   const data = core + load<u32>(slot, BITMAP_DATA);
-  const limit = min<u32>(max<u32>(most, 1), TRANSFER_BYTES >> 3);
   const out = core + load<u32>(core, CORE_TRANSFER);
+  const nibbles = out + (<usize>TRANSFER_BYTES - NIBBLES_BYTES);
+  const room = min<usize>((<usize>max<u32>(most, 1)) << 3, <usize>TRANSFER_BYTES - NIBBLES_BYTES);
   let page = <u32>min(mail(core, MAIL0), <u64>pages);
   let found: u32 = 0;
-  while (page < pages && found < limit) {
-    const first = seek(data, page, pages, true);
-    if (first == pages) {
-      page = pages;
-      break;
+  if (room >= LEAST_ROOM && page < pages) {
+    writeNibbles(nibbles);
+    const full = out + (room - SLACK);
+    const end = writeEdges(data, page, pages, out, full, nibbles);
+    found = <u32>((end - out) >> 3);
+    // The last edge, be it the end of a run or a start whose end was not looked for any more: that run is found next time.
+    page = end <= full ? pages : load<u32>(end - 4);
+    measureRuns(out, found);
+  } else {
+    for (; page < pages && found < max<u32>(most, 1); ++found) {
+      const first = seek(data, page, pages, true);
+      page = first < pages ? seek(data, first, pages, false) : pages;
+      if (first == pages) break;
+      store<u32>(out + ((<usize>found) << 3), first);
+      store<u32>(out + ((<usize>found) << 3), page - first, 4);
     }
-    page = seek(data, first, pages, false);
-    store<u32>(out + (found << 3), first);
-    store<u32>(out + (found << 3), page - first, 4);
-    ++found;
   }
   post(core, MAIL0, page);
   post(core, MAIL1, found);

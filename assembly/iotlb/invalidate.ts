@@ -11,9 +11,11 @@ import {
   FORM_DOMAIN,
   FORM_IPA,
   FORM_RANGE,
+  INVALIDATE_ATC_ONLY,
   INVALIDATE_FORM_SHIFT,
   INVALIDATE_LEAF_ONLY,
   INVALIDATE_NO_ATC,
+  INVALIDATE_OTHER_TAG,
   INVALIDATE_SIZE_SHIFT,
   INVALIDATION_VENDOR,
   IOMMU_INVALIDATIONS,
@@ -35,6 +37,7 @@ import { amdBlock } from './encode-amd';
 import { dropEntries } from './drop';
 import { encode } from './encode';
 import { invalidateDevices } from './atc';
+import { VMID } from './tag';
 
 /** Drops from IOTLB and walk cache what a form means: see dropEntries. */
 export function dropCached(
@@ -65,8 +68,7 @@ function alsoDevices(core: usize, iommu: usize, domain: u32, owner: u64, flags: 
   invalidateDevices(core, iommu, form, domain, owner, first, last);
 }
 
-function invalidateRange(core: usize, iommu: usize, slot: usize, flags: u32, first: u64, last: u64): void {
-  const owner = load<u64>(slot, DOMAIN_TAG);
+function invalidateRange(core: usize, iommu: usize, slot: usize, owner: u64, flags: u32, first: u64, last: u64): void {
   const mode = load<u32>(iommu, IOMMU_MODE);
   if (!(mode & INVALIDATION_VENDOR)) {
     dropCached(core, iommu, FORM_RANGE, owner, u64.MAX_VALUE, first, last, flags & INVALIDATE_LEAF_ONLY);
@@ -84,16 +86,22 @@ function invalidateRange(core: usize, iommu: usize, slot: usize, flags: u32, fir
  * of the VMID (Linux drivers/iommu/arm/arm-smmu-v3: S2_IPA, then NH_ALL). So do the caches of the devices.
  */
 function invalidateNested(core: usize, iommu: usize, owner: u64, flags: u32, first: u64, last: u64): void {
-  const vendor = (load<u32>(iommu, IOMMU_MODE) & INVALIDATION_VENDOR) != 0;
-  dropEntries(core, iommu + IOMMU_IOTLB, vendor ? FORM_DOMAIN : FORM_IPA, owner, u64.MAX_VALUE, first, last);
-  bump(iommu, IOMMU_INVALIDATIONS, 1);
+  if (!(flags & INVALIDATE_ATC_ONLY)) {
+    const iotlb = iommu + IOMMU_IOTLB;
+    if (load<u32>(iommu, IOMMU_MODE) & INVALIDATION_VENDOR) {
+      dropEntries(core, iotlb, FORM_DOMAIN, owner, u64.MAX_VALUE, 0, u64.MAX_VALUE);
+    } else {
+      dropEntries(core, iotlb, FORM_IPA, owner, u64.MAX_VALUE, first, last);
+    }
+    bump(iommu, IOMMU_INVALIDATIONS, 1);
+  }
   if (!(flags & INVALIDATE_NO_ATC)) invalidateDevices(core, iommu, FORM_DOMAIN, 0, owner, 0, u64.MAX_VALUE);
 }
 
 /**
  * Invalidates what the domain has cached, in the form that `flags` (INVALIDATE_*) names, of MAIL0 .. MAIL1 where that is a
  * range; then what devices in it have cached. EBADF. EINVAL: a form that is none, last before first, a leaf size below the
- * granule, one without vendors' encodings, and leaf-only but for a range.
+ * granule, one without vendors' encodings, leaf-only but for a range, and of the devices' caches both nothing and nothing else.
  */
 export function domainInvalidateAs(core: usize, domain: u32, flags: u32): i32 {
   const slot = slotOf(core, domain, KIND_DOMAIN);
@@ -102,30 +110,30 @@ export function domainInvalidateAs(core: usize, domain: u32, flags: u32): i32 {
   const form = (flags >> INVALIDATE_FORM_SHIFT) & 0xff;
   const size = flags >> INVALIDATE_SIZE_SHIFT;
   const leafOnly = flags & INVALIDATE_LEAF_ONLY;
-  if (form > <u32>FORM_ALL || flags & 0xff & ~(INVALIDATE_LEAF_ONLY | INVALIDATE_NO_ATC)) return fail(EINVAL);
+  const known = INVALIDATE_LEAF_ONLY | INVALIDATE_NO_ATC | INVALIDATE_ATC_ONLY | INVALIDATE_OTHER_TAG;
+  if (form > <u32>FORM_ALL || flags & 0xff & ~known) return fail(EINVAL);
+  if (flags & INVALIDATE_NO_ATC && flags & INVALIDATE_ATC_ONLY) return fail(EINVAL);
   if (size && (!leafOnly || !(load<u32>(iommu, IOMMU_MODE) & INVALIDATION_VENDOR))) return fail(EINVAL);
   if (size && (size < load<u32>(slot, DOMAIN_GRANULE) || size > 63)) return fail(EINVAL);
   let first: u64 = 0;
   let last = u64.MAX_VALUE;
-  const owner = load<u64>(slot, DOMAIN_TAG);
+  const tag = load<u64>(slot, DOMAIN_TAG);
+  const owner = flags & INVALIDATE_OTHER_TAG ? tag ^ (VMID & (0 - VMID)) : tag;
+  const iotlb = !(flags & INVALIDATE_ATC_ONLY);
   if (form == <u32>FORM_RANGE) {
     first = mail(core, MAIL0);
     last = mail(core, MAIL1);
     if (first > last) return fail(EINVAL);
-    invalidateRange(core, iommu, slot, flags, first, last);
+    if (iotlb) invalidateRange(core, iommu, slot, owner, flags, first, last);
     if (load<u32>(slot, DOMAIN_FLAGS) & DOMAIN_NESTS) invalidateNested(core, iommu, owner, flags, first, last);
-  } else {
-    if (leafOnly) return fail(EINVAL);
+  } else if (leafOnly) {
+    return fail(EINVAL);
+  } else if (iotlb) {
     dropCached(core, iommu, form, owner, u64.MAX_VALUE, first, last, 0);
     bump(iommu, IOMMU_INVALIDATIONS, 1);
   }
   alsoDevices(core, iommu, domain, owner, flags, first, last);
   return DONE;
-}
-
-/** What the domain and the devices in it have cached of MAIL0 .. MAIL1 goes, leaves that straddle included. EBADF, EINVAL. */
-export function domainInvalidate(core: usize, domain: u32): i32 {
-  return domainInvalidateAs(core, domain, 0);
 }
 
 /** Invalidates everything behind an IOMMU; `flags`: INVALIDATE_NO_ATC. EBADF, EINVAL. */

@@ -51,7 +51,7 @@ function cleanOrSplit<F extends Format>(
   cleanLeaf<F>(f, at, one ? 1 : copies);
   const to = flags >> READ_DIRTY_SHIFT;
   if (!(flags & (READ_DIRTY_SWAP | READ_DIRTY_BREAK | READ_DIRTY_MARK)) || shift <= to) return;
-  if (flags & READ_DIRTY_BREAK) breakLeaf<F>(f, at, copies);
+  if (flags & READ_DIRTY_BREAK) breakLeaf<F>(f, domain, at, copies);
   else if (flags & READ_DIRTY_MARK && level) markUncached<F>(f, at, copies);
   else splitOnce<F>(f, core, domain, at, load<u64>(at), level, to, false);
 }

@@ -6,6 +6,7 @@
 
 import {
   ACCESS_WRITE,
+  DOMAIN_FUSED,
   DOMAIN_MERGED,
   DOMAIN_MERGED_COUNT,
   DOMAIN_ROOT,
@@ -140,6 +141,7 @@ function replaceBlock<F extends Format>(
   }
   makeLeaves<F>(f, domain, at, count, pa, shift, level, access, dirty);
   if (how == MERGE_MARK && tables) markUncached<F>(f, at, count);
+  store<u32>(domain, load<u32>(domain, DOMAIN_FUSED) + 1, DOMAIN_FUSED);
 }
 
 /**
@@ -173,7 +175,7 @@ function mergeBlock<F extends Format>(f: F, core: usize, domain: usize, iova: u6
   }
   post(core, MAIL2, min(mail(core, MAIL2), iova));
   post(core, MAIL3, max(mail(core, MAIL3), iova + (((<u64>1) << shift) - 1)));
-  if (how == MERGE_BREAK) breakLeaf<F>(f, block, count);
+  if (how == MERGE_BREAK) breakLeaf<F>(f, domain, block, count);
   else replaceBlock<F>(f, core, domain, iova, block, shift, pa, access, kind == DIRTY, how);
   return DONE;
 }

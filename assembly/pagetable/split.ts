@@ -4,11 +4,13 @@
 import {
   ACCESS_WRITE,
   CORE_WANTED_UNITS,
+  DOMAIN_BROKEN,
   DOMAIN_FLAGS,
   DOMAIN_QUIRKS,
   DOMAIN_RESERVED,
   DOMAIN_SIZES,
   DOMAIN_SIZES_USED,
+  DOMAIN_SPLIT,
   DOMAIN_TRACKABLE,
   DONE,
   EINVAL,
@@ -133,14 +135,17 @@ export function splitOnce<F extends Format>(
   const within = sizeInPassing<F>(f, domain, level, to);
   if (within < shift) {
     makeLeaves<F>(f, domain, first, copies, pa, within, level, access, dirty);
-    return true;
+  } else {
+    const next = sizeInPassing<F>(f, domain, level - 1, to);
+    if (!splitToTables<F>(f, core, domain, first, copies, level, pa, next, access, dirty)) return false;
   }
-  const next = sizeInPassing<F>(f, domain, level - 1, to);
-  return splitToTables<F>(f, core, domain, first, copies, level, pa, next, access, dirty);
+  store<u32>(domain, load<u32>(domain, DOMAIN_SPLIT) + 1, DOMAIN_SPLIT);
+  return true;
 }
 
 /** Breaks all entries of the leaf of 2^shift bytes whose first entry lies at `at`. */
-export function breakLeaf<F extends Format>(f: F, at: usize, copies: u32): void {
+export function breakLeaf<F extends Format>(f: F, domain: usize, at: usize, copies: u32): void {
+  store<u32>(domain, load<u32>(domain, DOMAIN_BROKEN) + 1, DOMAIN_BROKEN);
   for (const end = at + (copies << 3); at < end; at += 8) store<u64>(at, f.breakEntry(load<u64>(at)));
 }
 
@@ -225,7 +230,7 @@ function splitLeaf<F extends Format>(
   const head = at & -((<usize>copies) << 3);
   switch (how) {
     case SPLIT_BREAK:
-      if (shift > to) breakLeaf<F>(f, head, copies);
+      if (shift > to) breakLeaf<F>(f, domain, head, copies);
       return shift > to ? CHANGED : LEFT;
     case SPLIT_MARK:
       if (shift <= to) return LEFT;

@@ -108,6 +108,25 @@ export class Bitmap {
     }
   }
 
+  /**
+   * Marks ranges given as pairs (page, pages), as `pageRunsInto` gives runs, in any order, overlaps allowed. EINVAL: half a
+   * pair, or a range without a page; ERANGE: a page that it does not have; then none of its batch of 8192 ranges is marked.
+   */
+  markRanges(pairs: Uint32Array): void {
+    const op = 'bitmap.markRanges';
+    if (pairs.length % 2) throw new IommuError('EINVAL', op, `pairs has ${pairs.length} elements; a range takes 2`);
+    const most = layout.TRANSFER_BYTES / 4;
+    for (let at = 0; at < pairs.length; at += most) {
+      const part = pairs.subarray(at, at + most);
+      this.#core.words(this.#core.transfer, part.length).set(part);
+      const status = this.#core.raw.bitmapMarkRanges(this.#core.base, this.handle, part.length / 2);
+      this.#core.check(status, op, (errno) => {
+        if (errno === layout.EINVAL) return `a range of the list has no page; leave it out`;
+        return errno === layout.ERANGE ? `a range of the list reaches beyond page ${this.pages - 1}` : undefined;
+      });
+    }
+  }
+
   /** Whether the page that holds `address` is marked. ERANGE. */
   has(address: Address): boolean {
     const page = this.#pageOf('bitmap.has', checkAddress('bitmap.has', 'address', address));

@@ -11,8 +11,22 @@ import { ProgressLine } from './progress.ts';
 import { BUNDLED, isBundled, openTraceFiles } from './trace-files.ts';
 
 const OPTIONS = {
-  trackers: { value: 'a,b,…', help: 'trackers to compare (default: all; `wasm-iommu trackers` lists them)' },
-  leaf: { value: '4K,2M', help: 'leaf sizes of the I/O page tables, a row each (default 4K,2M)' },
+  trackers: {
+    value: 'a,b,…',
+    help: 'trackers to compare (default: all; `wasm-iommu trackers` lists them, and suffixes that split leaves: iommu:FORMAT[+POLICY]+split=eager|lazy[+merge][+fault=abort|stall])',
+  },
+  leaf: {
+    value: '4K,2M',
+    help: 'leaf sizes of the I/O page tables, a row each; where leaves are split, for those above 4K (default 4K,2M)',
+  },
+  devices: {
+    value: 'SET',
+    help: "for trackers qemu: which of the recording's devices log their own DMA, in its order, as 3xlog,1xnolog; the last entry may go without a number, for all that are left (default log)",
+  },
+  'device-state': {
+    value: 'SIZE',
+    help: 'local memory that migrates with each device, or NAME=SIZE,… for some; SIZE:stop-copy where it is sent only once the device is stopped (default: no state)',
+  },
   'page-size': { value: 'SIZE', help: "page of the devices' own logs (default 4K)" },
   link: { value: 'RATE', help: 'bandwidth of the link, decimal (default 1Gbit)' },
   'downtime-limit': { value: 'TIME', help: 'switch over when what remains takes no longer than this (default 40ms)' },
@@ -60,6 +74,8 @@ async function optionsOf(values: Values<Name>, trace: string): Promise<CompareOp
   const defaultPhase = isBundled(trace) && values.start === undefined && values.windows === undefined;
   return {
     trackers: listOf('trackers', textOf(values.trackers)),
+    devices: textOf(values.devices),
+    deviceState: textOf(values['device-state']),
     leaf: listOf('leaf', textOf(values.leaf)),
     pageSize: given(values['page-size'], (text) => parseSize(text, '--page-size')),
     linkBitsPerSecond: given(values.link, (text) => parseRate(text, '--link')),
@@ -121,6 +137,18 @@ export const COMPARE: Command<Name> = {
   examples: [
     ['wasm-iommu compare', 'all trackers on the bundled recording'],
     ['wasm-iommu compare --trackers device,iommu:amdv1 --leaf 4K,64K,2M --link 10Gbit', 'what a leaf size costs'],
+    [
+      'wasm-iommu compare --leaf 2M --trackers iommu:armv8-s1,iommu:armv8-s1+bbm+split=eager',
+      'what it costs and breaks to split leaves for a migration',
+    ],
+    [
+      'wasm-iommu compare --trackers qemu:amdv1,qemu:none --devices 1xnolog,log',
+      'what QEMU falls back to where one device has no log',
+    ],
+    [
+      'wasm-iommu compare --trackers device --device-state ide-primary-master=64M:stop-copy',
+      'downtime where a device sends its state only once it is stopped',
+    ],
     ['wasm-iommu compare --windows 100ms --format json --out pattern.json', 'the memory access pattern, as JSON'],
     ['wasm-iommu compare --ram 4G my-trace.csv', 'a trace of your own'],
   ],

@@ -5,7 +5,15 @@ import { UsageError } from '../units/usage-error.ts';
 import type { Address } from '../wasm/address.ts';
 import { parseBits } from './pte-encode.ts';
 
-const EXAMPLE = 'iova=0x100000,pa=0x200000,length=2M,access=rw,leaf=4K';
+/** An option that takes mappings, and what it calls input and output addresses. */
+export interface MappingWords {
+  readonly option: string;
+  readonly from: 'iova' | 'gpa';
+  readonly to: 'gpa' | 'pa';
+}
+
+/** Of one stage. */
+export const ONE_STAGE: MappingWords = { option: '--map', from: 'iova', to: 'pa' };
 
 const ACCESS: Readonly<Record<string, number>> = { r: READ, w: WRITE, rw: READ | WRITE };
 
@@ -15,42 +23,47 @@ export function parseAddress(text: string, what: string): Address {
   return value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value;
 }
 
-function accessOf(text: string): number {
+function accessOf(option: string, text: string): number {
   const access = ACCESS[text];
-  if (access === undefined) throw new UsageError(`--map: access=${text}; it is r, w or rw`);
+  if (access === undefined) throw new UsageError(`${option}: access=${text}; it is r, w or rw`);
   return access;
 }
 
-function partsOf(text: string): Map<string, string> {
+/** `name=value` parts with commas between them, each name at most once; `example` is what an error shows. */
+export function parseParts(
+  option: string,
+  text: string,
+  names: readonly string[],
+  example: string,
+): ReadonlyMap<string, string> {
   const parts = new Map<string, string>();
   for (const part of text.split(',')) {
     const [, name, value] = /^\s*(\w+)=(.+?)\s*$/.exec(part) ?? [];
-    if (!name || !['iova', 'pa', 'length', 'access', 'leaf'].includes(name)) {
-      throw new UsageError(`--map: '${part}'; write for example ${EXAMPLE}`);
-    }
-    if (parts.has(name)) throw new UsageError(`--map: ${name} is given twice in '${text}'`);
+    if (!name || !names.includes(name)) throw new UsageError(`${option}: '${part}'; write for example ${example}`);
+    if (parts.has(name)) throw new UsageError(`${option}: ${name} is given twice in '${text}'`);
     parts.set(name, value);
   }
   return parts;
 }
 
-function mappingOf(text: string): MapOptions {
-  const parts = partsOf(text);
+function mappingOf(text: string, { option, from, to }: MappingWords): MapOptions {
+  const example = `${from}=0x100000,${to}=0x200000,length=2M,access=rw,leaf=4K`;
+  const parts = parseParts(option, text, [from, to, 'length', 'access', 'leaf'], example);
   const length = parts.get('length');
-  if (length === undefined) throw new UsageError(`--map: '${text}' has no length; write for example ${EXAMPLE}`);
-  const iova = parseAddress(parts.get('iova') ?? '0', '--map: iova');
-  const pa = parts.get('pa');
+  if (length === undefined) throw new UsageError(`${option}: '${text}' has no length; write for example ${example}`);
+  const input = parseAddress(parts.get(from) ?? '0', `${option}: ${from}`);
+  const output = parts.get(to);
   const leaf = parts.get('leaf');
   return {
-    iova,
-    pa: pa === undefined ? iova : parseAddress(pa, '--map: pa'),
-    length: parseSize(length, '--map: length'),
-    access: accessOf(parts.get('access') ?? 'rw'),
-    ...(leaf === undefined ? {} : { leafSizes: [parseSize(leaf, '--map: leaf')] }),
+    iova: input,
+    pa: output === undefined ? input : parseAddress(output, `${option}: ${to}`),
+    length: parseSize(length, `${option}: length`),
+    access: accessOf(option, parts.get('access') ?? 'rw'),
+    ...(leaf === undefined ? {} : { leafSizes: [parseSize(leaf, `${option}: leaf`)] }),
   };
 }
 
 /** Mappings as a list: `iova=…,pa=…,length=…,access=…,leaf=…`, one or more with `;` between them. */
-export function parseMappings(text: string): MapOptions[] {
-  return text.split(';').map((part) => mappingOf(part.trim()));
+export function parseMappings(text: string, words: MappingWords = ONE_STAGE): MapOptions[] {
+  return text.split(';').map((part) => mappingOf(part.trim(), words));
 }

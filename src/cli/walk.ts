@@ -1,19 +1,32 @@
 import { open } from '../core/core.ts';
 import { WRITE } from '../iommu/access.ts';
-import type { Domain, MapOptions, WalkStep } from '../iommu/domain.ts';
+import type { Domain, WalkStep } from '../iommu/domain.ts';
 import type { DomainOptions } from '../iommu/domain-options.ts';
 import type { Quirks } from '../iommu/quirks.ts';
-import { decodeEntry, type DecodedEntry } from '../iommu/entries/decode.ts';
+import type { DecodedEntry } from '../iommu/entries/decode.ts';
 import { FORMATS, type FormatName, type GranuleName } from '../iommu/formats.ts';
-import { formatLeaf } from '../units/quantity.ts';
 import { UsageError } from '../units/usage-error.ts';
 import { hex, type Address } from '../wasm/address.ts';
 import { textOf, type Command, type Values } from './command.ts';
 import { parseAddress, parseMappings } from './mapping.ts';
 import { textTable } from './text-table.ts';
+import {
+  DEFAULT_GUEST_MAP,
+  DEFAULT_HOST_MAP,
+  DEFAULT_RAM,
+  GUEST_STAGE,
+  HOST_STAGE,
+  parseRam,
+  walkNested,
+} from './walk-nested.ts';
+import { decodeWalked, entryAsJson, entryInWords, formatInWords } from './walked-entry.ts';
 
 type OptionName =
   | 'map'
+  | 'over'
+  | 'map-over'
+  | 'granule-over'
+  | 'ram'
   | 'granule'
   | 'input-bits'
   | 'unsigned'
@@ -33,18 +46,29 @@ function bitsOf(what: string, text: string | undefined): number | undefined {
   throw new UsageError(`--${what}: '${text}'; it is a number such as 48`);
 }
 
-function domainOptions(format: string, values: Values<OptionName>): DomainOptions {
-  const inputBits = bitsOf('input-bits', textOf(values['input-bits']));
-  const outputBits = bitsOf('output-bits', textOf(values['output-bits']));
-  const granule = textOf(values.granule)?.toUpperCase();
-  const quirks = textOf(values.quirks);
+function granuleOf(text: string | boolean | undefined): { granule?: GranuleName } {
+  const granule = textOf(text)?.toUpperCase();
   // The domain itself checks names and widths, and says what there is.
+  return granule === undefined ? {} : { granule: granule as GranuleName };
+}
+
+/** What is said of FORMAT itself: of stage 1 where there are two. */
+function inputOptions(values: Values<OptionName>) {
+  const inputBits = bitsOf('input-bits', textOf(values['input-bits']));
+  return {
+    ...granuleOf(values.granule),
+    ...(inputBits === undefined ? {} : { inputBits }),
+    ...(values.unsigned === true ? { signed: false } : {}),
+  };
+}
+
+/** The rest: of stage 2 where there are two. */
+function outputOptions(format: string, values: Values<OptionName>): DomainOptions {
+  const outputBits = bitsOf('output-bits', textOf(values['output-bits']));
+  const quirks = textOf(values.quirks);
   return {
     format: format as FormatName,
-    ...(granule === undefined ? {} : { granule: granule as GranuleName }),
-    ...(inputBits === undefined ? {} : { inputBits }),
     ...(outputBits === undefined ? {} : { outputBits }),
-    ...(values.unsigned === true ? { signed: false } : {}),
     ...(values.contiguous === true ? { contiguous: true } : {}),
     ...(quirks === undefined ? {} : { quirks: quirksOf(quirks) }),
     dirtyTracking: values.track === true || values.write === true,
@@ -63,18 +87,7 @@ interface Walked {
 }
 
 function explain(domain: Domain, iova: Address): Walked[] {
-  const { name, granule } = domain.format;
-  return domain.walk(iova).map((step) => ({
-    step,
-    entry: decodeEntry(name, step.entry, { level: step.level, ...(granule ? { granule } : {}) }),
-  }));
-}
-
-function words({ entry }: Walked): string {
-  if (!entry.present) return 'not present: translation fault';
-  if (entry.kind === 'table') return `table at core offset ${hex(entry.address)}`;
-  const access = `${entry.read ? 'r' : '-'}${entry.write ? 'w' : '-'}`;
-  return `leaf of ${formatLeaf(Number(entry.size))} at ${hex(entry.address)}, ${access}, ${entry.dirty ? 'dirty' : 'clean'}`;
+  return domain.walk(iova).map((step) => ({ step, entry: decodeWalked(domain.format, step.entry, step.level) }));
 }
 
 function asText(domain: Domain, iova: Address, walked: readonly Walked[]): string {
@@ -83,14 +96,14 @@ function asText(domain: Domain, iova: Address, walked: readonly Walked[]): strin
     hex(step.table),
     String(step.index),
     hex(entry.value),
-    words({ step, entry }),
+    entryInWords(entry, 'core offset'),
   ]);
   const found = domain.translate(iova);
   const { name, granule } = domain.format;
   const to = found ? `${hex(iova)} -> ${hex(found.pa)}` : `${hex(iova)} is not mapped`;
   const beyond = walked.length === 0 ? 'The root does not reach that far: nothing is read.\n' : '';
   return [
-    `${name}${granule ? ` with the ${granule} granule` : ''}: ${to}`,
+    `${formatInWords(domain.format)}: ${to}`,
     '',
     beyond || textTable([['level', 'table', 'index', 'entry', 'meaning'], ...rows]),
     `\`wasm-iommu pte ${name} ENTRY --level N${granule ? ` --granule ${granule}` : ''}\` explains an entry bit by bit.`,
@@ -111,53 +124,80 @@ function asJson(domain: Domain, iova: Address, walked: readonly Walked[]): strin
       level: step.level,
       table: hex(step.table),
       index: step.index,
-      entry: hex(entry.value),
-      present: entry.present,
-      kind: entry.kind,
-      size: entry.size === null ? null : Number(entry.size),
-      address: hex(entry.address),
-      read: entry.read,
-      write: entry.write,
-      accessed: entry.accessed,
-      dirty: entry.dirty,
+      ...entryAsJson(entry),
     })),
   };
   return `${JSON.stringify(result, null, 2)}\n`;
 }
 
-async function walk(format: string, iova: Address, mappings: readonly MapOptions[], values: Values<OptionName>) {
+async function walkOne(format: string, iova: Address, values: Values<OptionName>, json: boolean): Promise<string> {
+  const unused = (['map-over', 'granule-over', 'ram'] as const).find((name) => values[name] !== undefined);
+  if (unused) throw new UsageError(`--${unused}: it is about two stages; say with --over what stage 2 is`);
+  const mappings = parseMappings(textOf(values.map) ?? DEFAULT_MAP);
   const core = await open({ memory: '256MiB' });
   const iommu = core.iommu();
-  const domain = iommu.domain(domainOptions(format, values));
+  const domain = iommu.domain({ ...outputOptions(format, values), ...inputOptions(values) });
   for (const mapping of mappings) domain.map(mapping);
   if (values.write === true) {
     // What starts dirty begins clean, so that the write is what shows.
     domain.setDirtyTracking(true);
     iommu.attach(0, domain).access(iova, 1, WRITE);
   }
-  return { domain, walked: explain(domain, iova) };
+  return (json ? asJson : asText)(domain, iova, explain(domain, iova));
+}
+
+function walkTwo(format: string, iova: Address, values: Values<OptionName>, json: boolean): Promise<string> {
+  return walkNested({
+    guest: {
+      format: format as FormatName,
+      ...inputOptions(values),
+      mappings: parseMappings(textOf(values.map) ?? DEFAULT_GUEST_MAP, GUEST_STAGE),
+    },
+    host: { ...outputOptions(textOf(values.over)!, values), ...granuleOf(values['granule-over']) },
+    hostMappings: parseMappings(textOf(values['map-over']) ?? DEFAULT_HOST_MAP, HOST_STAGE),
+    ram: parseRam(textOf(values.ram)),
+    iova,
+    write: values.write === true,
+    json,
+  });
 }
 
 /** `wasm-iommu walk`: what a walk of the I/O page table reads, level by level. */
 export const WALK: Command<OptionName> = {
   name: 'walk',
-  summary: 'print the walk of an address level by level, for a mapping that you give',
+  summary: 'print the walk of an address level by level, for mappings that you give, in one stage or two',
   operands: 'FORMAT IOVA',
   maxOperands: 2,
   about:
     'Builds a page table with the mappings given and prints each entry that a walk to IOVA reads, root first. Level 0 is the table ' +
-    `of the smallest leaves. FORMAT is ${NAMES}.`,
+    `of the smallest leaves. FORMAT is ${NAMES}. With --over, FORMAT is stage 1, which a guest keeps in its memory, and each entry ` +
+    'of it comes after the entries of stage 2 that lead to where it lies: armv8-s1 over armv8-s2, x86_64 over vtdss or amdv1.',
   options: {
     map: {
       value: 'LIST',
-      help: `what is mapped: iova=,pa=,length=,access=r|w|rw,leaf=; several with ; between them (default ${DEFAULT_MAP}; pa as iova)`,
+      help:
+        `what is mapped: iova=,pa=,length=,access=r|w|rw,leaf=; several with ; between them (default ${DEFAULT_MAP}; pa as iova); ` +
+        `with --over what the guest maps: iova=,gpa=, the rest alike (default ${DEFAULT_GUEST_MAP})`,
+    },
+    over: { value: 'FORMAT', help: 'format of stage 2, below FORMAT as stage 1' },
+    'map-over': {
+      value: 'LIST',
+      help: `what stage 2 maps: gpa=,pa=,length=,access=,leaf= (default ${DEFAULT_HOST_MAP})`,
+    },
+    ram: {
+      value: 'PLACE',
+      help: `memory for the guest's tables: gpa=,pa=,length= (default ${DEFAULT_RAM}; pa as stage 2 maps gpa)`,
     },
     granule: { value: '4K|16K|64K', help: 'translation granule of the Arm formats (default 4K)' },
+    'granule-over': { value: '4K|16K|64K', help: 'that of stage 2 (default 4K)' },
     'input-bits': { value: 'N', help: 'bits of an input address (default: as the format has them)' },
     unsigned: { help: 'input addresses of x86_64 from 0 on instead of sign-extended' },
-    'output-bits': { value: 'N', help: 'bits of an output address (52 for the 64K granule; default 48 there)' },
-    contiguous: { help: 'use the leaf sizes that are a hint on a run of smaller ones' },
-    track: { help: 'make the leaves for dirty tracking' },
+    'output-bits': {
+      value: 'N',
+      help: 'bits of an output address (52 for the 64K granule; default 48 there); with --over in stage 2',
+    },
+    contiguous: { help: 'use the leaf sizes that are a hint on a run of smaller ones; with --over in stage 2' },
+    track: { help: 'make the leaves for dirty tracking; with --over in both stages' },
     write: { help: 'have a device write to IOVA first, with dirty tracking' },
     quirks: { value: 'strict|linux-6.12', help: 'default strict' },
     format: { value: 'text|json', help: 'default text' },
@@ -169,6 +209,10 @@ export const WALK: Command<OptionName> = {
       'a 4K leaf, made dirty',
     ],
     ['wasm-iommu walk armv8-s2 0x3000 --contiguous --map length=64K,access=r', 'a contiguous run of 16 entries'],
+    [
+      'wasm-iommu walk armv8-s1 0x5000 --over armv8-s2 --map iova=0,gpa=0x200000,length=64K --write',
+      'two stages, and the entries of each that a write makes dirty',
+    ],
   ],
   async run(values, [format, address]) {
     const form = textOf(values.format) ?? 'text';
@@ -176,7 +220,6 @@ export const WALK: Command<OptionName> = {
     if (format === undefined) throw new UsageError(`FORMAT is missing; there are ${NAMES}`);
     if (address === undefined) throw new UsageError('IOVA is missing; give an address such as 0x12345678');
     const iova = parseAddress(address, 'IOVA');
-    const { domain, walked } = await walk(format, iova, parseMappings(textOf(values.map) ?? DEFAULT_MAP), values);
-    return form === 'json' ? asJson(domain, iova, walked) : asText(domain, iova, walked);
+    return (values.over === undefined ? walkOne : walkTwo)(format, iova, values, form === 'json');
   },
 };

@@ -1,3 +1,4 @@
+import { UsageError } from '../units/usage-error.ts';
 import type { Recording } from '../workload/recording.ts';
 import { survey } from '../workload/survey.ts';
 import { describePlan, planComparison, type CompareOptions } from './options.ts';
@@ -15,6 +16,11 @@ export async function compare(
   options: CompareOptions = {},
 ): Promise<CompareResult> {
   const input = await recording;
+  if (input.hasMappings) {
+    throw new UsageError(
+      `${input.name}: a comparison has no guest IOMMU yet; trackers read traces without map and unmap`,
+    );
+  }
   const figures = await survey(input);
   const plan = planComparison(options, input, figures);
   const rows: Row[] = [];

@@ -1,5 +1,8 @@
 import { CostModel } from '../cost/cost-model.ts';
 import { COMPARED_IOTLB } from '../tracker/system-iommu.ts';
+import type { StateSize } from '../migration/migrated-devices.ts';
+import { parseDeviceSet } from '../tracker/device-set.ts';
+import { isQemu, qemuTracker, type QemuTracker } from '../tracker/qemu.ts';
 import { findTracker, TRACKERS, type TrackerInfo } from '../tracker/registry.ts';
 import { formatLeaf } from '../units/quantity.ts';
 import { parseSize } from '../units/units.ts';
@@ -7,12 +10,23 @@ import { UsageError } from '../units/usage-error.ts';
 import { phaseSpan } from '../workload/phase-span.ts';
 import type { Recording } from '../workload/recording.ts';
 import type { Survey } from '../workload/survey.ts';
-import type { OptionsResult } from './result.ts';
+import type { OptionsResult, QemuChoices } from './result.ts';
+import { parseStateSizes } from './state-sizes.ts';
 
 /** What to compare, and how. Times are ns on the recording's clock or of simulated time. */
 export interface CompareOptions {
-  /** Names of trackers (`TRACKERS`). Default: all. */
+  /** Names of trackers (`TRACKERS`), those of system IOMMUs with suffixes or without. Default: all, without. */
   readonly trackers?: readonly string[] | undefined;
+  /**
+   * For trackers `qemu`: which of the recording's devices log their own DMA, in its order, as `3xlog,1xnolog`; the last
+   * entry may go without a number, for all that are left. Default: `log`.
+   */
+  readonly devices?: string | undefined;
+  /**
+   * State of the devices' own that migrates too: bytes of local memory as people write them, for each device (`64M`) or
+   * by name (`gpu=64M,nic=1M`), with `:stop-copy` where it can't be sent ahead. Default: none.
+   */
+  readonly deviceState?: string | undefined;
   /** Leaf sizes of the I/O page tables, bytes or as people write them; a row each. Default 4K and 2M. */
   readonly leaf?: readonly (number | string)[] | undefined;
   /** Hint for the page of the devices' logs, bytes or as people write it. Default 4K. */
@@ -58,6 +72,10 @@ export interface PlannedRow {
 /** A comparison, worked out: what was asked for, with everything that was left open filled in. */
 export interface Plan {
   readonly rows: readonly PlannedRow[];
+  /** Which devices log their own DMA, as it was asked for. */
+  readonly deviceSet: string;
+  /** Undefined where no state of devices migrates. */
+  readonly state: { readonly text: string; readonly sizes: readonly StateSize[] } | undefined;
   readonly pageSize: number;
   readonly linkBitsPerSecond: number;
   readonly downtimeLimitNs: number;
@@ -84,25 +102,46 @@ function wholeNumber(what: string, value: number, least: number): number {
   throw new UsageError(`${what}: ${value} is not a whole number from ${least} to 2^53 - 1`);
 }
 
-function trackersOf(names: readonly string[] | undefined): readonly TrackerInfo[] {
+function trackersOf(names: readonly string[] | undefined, logs: readonly boolean[]): readonly TrackerInfo[] {
   if (!names) return TRACKERS;
   if (names.length === 0) throw new UsageError('trackers: name at least one; `wasm-iommu trackers` lists them');
   const found = names.map((name) => {
+    if (isQemu(name)) return qemuTracker(name, logs);
     try {
       return findTracker(name);
-    } catch {
+    } catch (error) {
+      if (error instanceof UsageError) throw error;
       const all = TRACKERS.map((tracker) => tracker.name).join(', ');
       throw new UsageError(`trackers: there is no '${name}'; there are ${all}`);
     }
   });
-  return [...new Set(found)];
+  const keys = found.map(sameAs);
+  return found.filter((_, i) => keys.indexOf(keys[i]) === i);
+}
+
+/** What two names of one tracker have in common. */
+function sameAs({ name, format, resize }: TrackerInfo): string {
+  if (!resize) return name;
+  const { update, split, merge, fault } = resize;
+  return [format, update, split, merge, fault].join();
+}
+
+/** Of the leaf sizes asked for, those that a tracker gets a row for: all, or where leaves are split all that can be. */
+function leavesFor({ name, leafSizes, resize }: TrackerInfo, leaves: readonly number[]): readonly number[] {
+  if (!resize) return leaves;
+  const found = leaves.filter((leaf) => !leafSizes?.includes(leaf) || resize.leafSizes.includes(leaf));
+  if (found.length > 0) return found;
+  const has = resize.leafSizes.map(formatLeaf).join(', ');
+  throw new UsageError(
+    `leaf: ${name} has no leaf of ${leaves.map(formatLeaf).join(', ')} to split; it can split ${has}`,
+  );
 }
 
 function rowsOf(trackers: readonly TrackerInfo[], leaves: readonly number[]): PlannedRow[] {
   return trackers.flatMap((tracker) => {
     const sizes = tracker.leafSizes;
     if (!sizes) return [{ tracker, leafBytes: 4096, leaf: 'none' }];
-    return leaves.map((leafBytes) => {
+    return leavesFor(tracker, leaves).map((leafBytes) => {
       if (!sizes.includes(leafBytes)) {
         const has = sizes.map(formatLeaf).join(', ');
         throw new UsageError(
@@ -118,6 +157,17 @@ function refuse(options: CompareOptions, names: readonly (keyof CompareOptions)[
   for (const name of names) {
     if (options[name] !== undefined) throw new UsageError(`${name}: has no effect ${why}; leave it out`);
   }
+}
+
+/** Which devices log their own DMA, for trackers that depend on it. */
+function logsOf({ devices, trackers }: CompareOptions, count: number): boolean[] {
+  if (devices === undefined) return Array<boolean>(count).fill(true);
+  if (!trackers?.some(isQemu)) throw new UsageError('devices: has no effect without a tracker qemu; leave it out');
+  return parseDeviceSet(devices, count);
+}
+
+function stateOf({ deviceState: text }: CompareOptions, { devices }: Recording): Plan['state'] {
+  return text === undefined ? undefined : { text, sizes: parseStateSizes(text, devices) };
 }
 
 interface Span {
@@ -149,12 +199,23 @@ function spanOf(options: CompareOptions, recording: Recording, endNs: number): S
 /** Works out what to do. Throws a UsageError that names the option, its value and what would be right. */
 export function planComparison(options: CompareOptions, recording: Recording, survey: Survey): Plan {
   if (options.windowNs !== undefined) {
-    refuse(options, ['startNs', 'phase', 'loop', 'capNs', 'linkBitsPerSecond', 'downtimeLimitNs'], 'with windows');
+    refuse(
+      options,
+      ['startNs', 'phase', 'loop', 'capNs', 'linkBitsPerSecond', 'downtimeLimitNs', 'deviceState'],
+      'with windows',
+    );
   }
   const leaves = (options.leaf ?? ['4K', '2M']).map((leaf) => sizeOf('leaf', leaf));
   if (leaves.length === 0) throw new UsageError('leaf: name at least one size');
+  const trackers = trackersOf(options.trackers, logsOf(options, recording.devices.length));
+  const merging = trackers.find(({ resize }) => resize?.merge);
+  if (merging && options.windowNs !== undefined) {
+    throw new UsageError(`trackers: '${merging.name}': '+merge' has no effect with windows; leave it out`);
+  }
   return {
-    rows: rowsOf(trackersOf(options.trackers), [...new Set(leaves)]),
+    rows: rowsOf(trackers, [...new Set(leaves)]),
+    deviceSet: options.devices ?? 'log',
+    state: stateOf(options, recording),
     pageSize: sizeOf('page-size', options.pageSize ?? 4 * KIB),
     linkBitsPerSecond: wholeNumber('linkBitsPerSecond', options.linkBitsPerSecond ?? 1e9, 1),
     downtimeLimitNs: wholeNumber('downtimeLimitNs', options.downtimeLimitNs ?? 40e6, 0),
@@ -167,12 +228,21 @@ export function planComparison(options: CompareOptions, recording: Recording, su
   };
 }
 
+function qemuOf({ rows, deviceSet }: Plan): QemuChoices | null {
+  const trackers = [...new Set(rows.map(({ tracker }) => tracker))].filter((tracker) => 'uses' in tracker);
+  if (trackers.length === 0) return null;
+  const chosen = (trackers as QemuTracker[]).map(({ name, uses, why }) => ({ tracker: name, uses, why }));
+  return { devices: deviceSet, chosen };
+}
+
 /** The plan as it is printed with the result. */
 export function describePlan(plan: Plan, recording: Recording): OptionsResult {
   return {
     mode: plan.windowNs === undefined ? 'migration' : 'windows',
     trackers: [...new Set(plan.rows.map((row) => row.tracker.name))],
     leaf: [...new Set(plan.rows.filter((row) => row.tracker.leafSizes).map((row) => row.leaf))],
+    qemu: qemuOf(plan),
+    deviceState: plan.state?.text ?? null,
     pageSize: plan.pageSize,
     ramBytes: recording.ramBytes,
     loop: 'classic rounds',

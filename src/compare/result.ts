@@ -1,10 +1,21 @@
 import type { CostParameterResult } from '../cost/cost-model.ts';
 import type { ModelledCost } from '../cost/parameters.ts';
+import type { DeviceStateResult } from '../migration/migrated-devices.ts';
 import type { Reason, RoundResult } from '../migration/rounds-result.ts';
 import type { WindowsResult } from '../migration/windows.ts';
+import type { ResizeResult, ResizeWork } from '../tracker/resizing.ts';
 import type { Claim, IotlbCounters } from '../tracker/tracker.ts';
 
-export type { CostParameterResult, ModelledCost, Reason, RoundResult, WindowsResult };
+export type {
+  CostParameterResult,
+  DeviceStateResult,
+  ModelledCost,
+  Reason,
+  ResizeResult,
+  ResizeWork,
+  RoundResult,
+  WindowsResult,
+};
 
 /** Columns that every row has. */
 export interface RowBase {
@@ -25,6 +36,8 @@ export interface RowBase {
   readonly extraBytesSent: number;
   /** Bytes of IOVA space that are mapped or logged. */
   readonly mappedBytes: number;
+  /** What came of splitting leaves, and merging them afterwards; null for a tracker that leaves them as they are. */
+  readonly resize: ResizeResult | null;
 }
 
 /** A row of a migration. */
@@ -37,6 +50,8 @@ export interface MigrationRow extends RowBase {
   readonly reason: Reason;
   /** One sentence: why it ended so. */
   readonly why: string;
+  /** Null where no state of devices migrates. */
+  readonly deviceState: DeviceStateResult | null;
   readonly iotlb: IotlbCounters;
   readonly modelled: ModelledCost;
 }
@@ -59,11 +74,23 @@ export interface InputSummary {
   readonly ramBytes: number;
 }
 
+/** What QEMU would use for the devices, for each tracker `qemu` that was compared. */
+export interface QemuChoices {
+  /** Which devices log their own DMA: `3xlog,1xnolog`. */
+  readonly devices: string;
+  /** The tracker that each comes down to, and why. */
+  readonly chosen: readonly { readonly tracker: string; readonly uses: string; readonly why: string }[];
+}
+
 /** Everything that shaped the result. A field that does not apply holds null. */
 export interface OptionsResult {
   readonly mode: 'migration' | 'windows';
   readonly trackers: readonly string[];
   readonly leaf: readonly string[];
+  /** Null where no tracker `qemu` was compared. */
+  readonly qemu: QemuChoices | null;
+  /** Local memory of devices that migrates too, as it was asked for: `64M`; null for none. */
+  readonly deviceState: string | null;
   readonly pageSize: number;
   readonly ramBytes: number;
   readonly loop: string;

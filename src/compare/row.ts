@@ -1,6 +1,7 @@
 import type { Bitmap } from '../bitmap/bitmap.ts';
 import { open, type Core } from '../core/core.ts';
 import { ClassicRounds } from '../migration/classic-rounds.ts';
+import { MigratedDevices } from '../migration/migrated-devices.ts';
 import { Windows } from '../migration/windows.ts';
 import { Oracle } from '../oracle/oracle.ts';
 import type { Tracker } from '../tracker/tracker.ts';
@@ -15,9 +16,9 @@ const PAGE = 4096;
 function coreBytes(row: PlannedRow, ramBytes: number, devices: number): number {
   const bits = Math.max(2048, ramBytes / PAGE / 8);
   // A table entry covers at most a leaf; the levels above add less than a hundredth.
-  const tables = row.tracker.leafSizes
-    ? (Math.ceil(ramBytes / row.leafBytes) + 1) * entriesPerLeaf(row.leafBytes) * 8
-    : 0;
+  const leaves = Math.ceil(ramBytes / row.leafBytes) + 1;
+  const entries = entriesPerLeaf(row.leafBytes) + (row.tracker.resize ? row.leafBytes / PAGE : 0);
+  const tables = row.tracker.leafSizes ? leaves * entries * 8 : 0;
   const logs = row.tracker.leafSizes ? 0 : (devices + 16) * bits;
   const bytes = 8 * MIB + 8 * bits + 2 * logs + 1.1 * tables;
   return Math.min(2 ** 32, Math.ceil((bytes * 1.01) / MIB) * MIB);
@@ -35,6 +36,7 @@ export class Row {
   readonly #core: Core;
   readonly #tracker: Tracker;
   readonly #bitmaps: Bitmap[] = [];
+  readonly #devices: MigratedDevices | undefined;
   readonly #run: ClassicRounds | Windows;
 
   private constructor(planned: PlannedRow, plan: Plan, recording: Recording, core: Core) {
@@ -44,16 +46,19 @@ export class Row {
     const { ramBytes } = recording;
     const { leafBytes, leaf } = planned;
     const devices = recording.devices.length;
-    this.#tracker = planned.tracker.make({ core, ramBytes, devices, leafBytes, leaf, pageSize: plan.pageSize });
+    const { pageSize, cost } = plan;
+    const { flushNs } = cost;
+    this.#tracker = planned.tracker.make({ core, ramBytes, devices, leafBytes, leaf, pageSize, flushNs });
     const newBitmap = (): Bitmap => {
       const bitmap = core.bitmap({ length: ramBytes, pageSize: PAGE });
       this.#bitmaps.push(bitmap);
       return bitmap;
     };
     const parts = { tracker: this.#tracker, oracle: new Oracle(Math.ceil(ramBytes / PAGE)), newBitmap };
+    this.#devices = plan.state && new MigratedDevices(plan.state.sizes);
     this.#run =
       plan.windowNs === undefined
-        ? new ClassicRounds({ ...parts, ...plan, ramBytes })
+        ? new ClassicRounds({ ...parts, ...plan, ramBytes, devices: this.#devices })
         : new Windows({ ...parts, windowNs: plan.windowNs });
   }
 
@@ -75,10 +80,12 @@ export class Row {
     const head = { tracker: tracker.name, claims: tracker.claims, leaf: this.#planned.leaf };
     const tail = {
       mappedBytes: this.#tracker.mappedBytes,
+      resize: this.#tracker.resizing?.result ?? null,
       iotlb: this.#tracker.iotlb,
       modelled: this.#plan.cost.price(this.#tracker.work),
     };
-    return { ...head, ...this.#run.result(), ...tail };
+    const state = this.#plan.windowNs === undefined && { deviceState: this.#devices?.result ?? null };
+    return { ...head, ...this.#run.result(), ...state, ...tail } as MigrationRow | WindowsRow;
   }
 
   close(): void {

@@ -75,6 +75,12 @@ export class CostModel {
     };
   }
 
+  /** What one invalidation takes from its issue to its completion: the price of one, whole ns, half up. */
+  get flushNs(): number {
+    const none = { queries: 0, entriesRead: 0, logEntriesRead: 0, bitmapWordsRead: 0, iotlbMisses: 0, stalls: 0 };
+    return this.price({ ...none, flushes: 1 }).flushNs;
+  }
+
   /** The parameters with their meaning, in fixed order. */
   parameters(): readonly CostParameter[] {
     return this.#parameters;

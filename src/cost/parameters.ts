@@ -85,7 +85,8 @@ export const COST_PARAMETERS: readonly CostParameter[] = [
     value: 2000,
     unit: 'ns/command',
     source: 'assumed',
-    meaning: 'one IOTLB invalidation command, with the wait for its completion',
+    meaning:
+      'one IOTLB invalidation command, with the wait for its completion; where leaves are split or merged, this is how long one lies broken',
   },
   {
     name: 'iotlbMiss',

@@ -2,7 +2,7 @@ import * as layout from '../../assembly/layout.ts';
 import type { Bitmap } from '../bitmap/bitmap.ts';
 import type { Steps } from '../schedule/step.ts';
 import type { Address } from '../wasm/address.ts';
-import { completionSteps, invalidateSpan, NOTHING, reclaim, reserveSome, type Tables } from './flush.ts';
+import { completionSteps, invalidateSteps, NOTHING, reclaim, reserveSome, type Tables } from './flush.ts';
 import { finishSplit } from './split.ts';
 import type { UpdatePolicy } from './update-policy.ts';
 
@@ -91,22 +91,17 @@ function* readEntries(read: DirtyRead): Steps<Progress> {
   return at;
 }
 
-function* invalidate(read: DirtyRead, first: Address, last: Address): Steps<void> {
-  yield { what: 'invalidate' };
-  invalidateSpan(read, first, last);
-}
-
 /**
  * Reads (and clears) the dirty state of [first, last]; returns how many entries it looked at. One invalidation command for
  * everything that was cleared, none where nothing was, as iommufd gathers it (drivers/iommu/iommufd/io_pagetable.c).
  */
 export function* dirtyReadSteps(read: DirtyRead): Steps<number> {
-  if (read.order === 'invalidate-before-clear') yield* invalidate(read, read.first, read.last);
+  if (read.order === 'invalidate-before-clear') yield* invalidateSteps(read, read.first, read.last);
   const { first, last, entries } = yield* readEntries(read);
   if (first > last) return entries;
   // The wrong orders differ from the safe one in one thing each, so that it alone is to blame for what they lose.
   const invalidates = read.order === 'safe' || read.order === 'report-before-completion';
-  if (invalidates) yield* invalidate(read, first, last);
+  if (invalidates) yield* invalidateSteps(read, first, last);
   if (read.order !== 'report-before-completion') yield* completionSteps(read);
   if (read.split) {
     if (read.split.update === 'bbm' || read.split.update === 'nt') {

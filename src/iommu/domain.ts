@@ -10,12 +10,13 @@ import { asidOf, identify, vmidOf } from './identity.ts';
 import { invalidateForm, invalidateRange, type InvalidateOptions } from './invalidation.ts';
 import { dirtyReadSteps, type DirtyRead, type ReadOrder } from './dirty-read.ts';
 import { createFlags, explainShape, shapeOf, sizeMask, type DomainOptions } from './domain-options.ts';
-import { completionSteps, type Tables } from './flush.ts';
+import { completionSteps, invalidateSteps, type Tables } from './flush.ts';
 import type { FormatInfo } from './formats.ts';
 import { addressOf, inputRanges, type InputRange } from './input-ranges.ts';
 import { mapSteps, unmapSteps } from './mapping.ts';
 import { mergeSteps } from './merge.ts';
 import { quirkFlags, type QuirkName } from './quirks.ts';
+import { resizeCounts, type ResizeCounts } from './resize-counts.ts';
 import { splitSteps, type Resize } from './split.ts';
 import { TableLock } from './table-lock.ts';
 import { updateCode, type UpdatePolicy } from './update-policy.ts';
@@ -109,7 +110,7 @@ export class Domain {
       op,
     );
     this.#core = core;
-    this.#tables = { core, domain: this.handle, inFlight };
+    this.#tables = { core, domain: this.handle, inFlight, quirks: shape.quirks };
     this.inputRanges = inputRanges(shape);
     try {
       identify(core, this.handle, this.format, options);
@@ -240,8 +241,7 @@ export class Domain {
       errno === layout.EOPNOTSUPP ? 'the domain was made without dirtyTracking' : undefined,
     );
     if (!enable || !this.quirks.has('enable-without-flush')) {
-      yield { what: 'invalidate' };
-      this.invalidate(0, 2n ** 64n);
+      yield* invalidateSteps(this.#tables, 0, 2n ** 64n - 1n);
       yield* completionSteps(this.#tables);
     }
     if (enable) yield* this.#clearDirtySteps();
@@ -351,6 +351,11 @@ export class Domain {
       tableBytes: this.#core.load64(slot + layout.DOMAIN_TABLE_BYTES),
       mappedBytes: this.#core.loadAddress(slot + layout.DOMAIN_MAPPED),
     };
+  }
+
+  /** What has come of changes of leaf sizes since the domain was made. */
+  get resizes(): ResizeCounts {
+    return resizeCounts(this.#tables);
   }
 
   /** Its handle for a call into `core`. EBADF: it lies in another core. @internal */

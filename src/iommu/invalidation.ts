@@ -43,7 +43,7 @@ export function invalidateRange(
   const flags = invalidateFlags(op, format, options);
   const first = checkAddress(op, 'iova', iova);
   // All of 64 bits is 2^64 bytes long, one more than an Address can say.
-  const whole = first === 0 && length === 2n ** 64n;
+  const whole = BigInt(first) === 0n && length === 2n ** 64n;
   const last = whole ? 2n ** 64n - 1n : lastOf(op, first, checkAddress(op, 'length', length));
   core.store64(layout.MAIL0, first);
   core.store64(layout.MAIL1, last);

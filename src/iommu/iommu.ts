@@ -20,12 +20,13 @@ import {
 import { iommuShape, type IommuOptions } from './iommu-options.ts';
 import { NestedDomain, type NestedOptions } from './nested-domain.ts';
 import { Requester } from './requester.ts';
+import { tableEntry } from './table-entry.ts';
 import { answerCode, Waiting, type PageAnswer, type PageRequest, type StallAnswer } from './waiting.ts';
 
 /** An IOMMU as hardware: an IOTLB, domains with their page tables, the devices behind it, and the batch of their requests. */
 export class Iommu {
   readonly handle: number;
-  /** DMA under way in step-by-step operation; empty where everything runs whole. */
+  /** DMA under way in step-by-step operation; empty where everything runs whole. @internal */
   readonly inFlight = new InFlight();
   readonly #core: Instance;
   readonly #ring: number;
@@ -72,6 +73,16 @@ export class Iommu {
    */
   nested(parent: Domain, options: NestedOptions): NestedDomain {
     return new NestedDomain(this.#core, this.#slot, parent, options);
+  }
+
+  /** Whether it was made with `ram`, so that nested domains can translate. */
+  get readsGuestTables(): boolean {
+    return this.#core.load32(this.#slot + layout.IOMMU_RAM) !== 0;
+  }
+
+  /** The 8 bytes of its `ram` at physical address `pa`, little endian, as it reads tables; undefined where there is none. */
+  tableEntry(pa: Address): bigint | undefined {
+    return tableEntry(this.#core, this.#slot, checkAddress('iommu.tableEntry', 'pa', pa));
   }
 
   /**
@@ -147,7 +158,7 @@ export class Iommu {
     return core.check(core.raw.deviceEndStalls(core.base, device.handle), op);
   }
 
-  /** The page requests of devices that have no answer yet. */
+  /** The page requests of devices that have no answer yet, older ones first. */
   pageRequests(): PageRequest[] {
     this.#core.slot(this.handle, 'iommu.pageRequests');
     return this.#waiting.pageRequests();

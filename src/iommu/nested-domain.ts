@@ -9,6 +9,7 @@ import { findFormat, type FormatInfo, type FormatName, type GranuleName } from '
 import { addressOf } from './input-ranges.ts';
 import { asidOf, nameNested, vmidOf } from './identity.ts';
 import { invalidateForm, invalidateRange, type InvalidateOptions } from './invalidation.ts';
+import { tableEntry } from './table-entry.ts';
 
 /** Stage 1 as a guest has set it up: Arm over Arm of any granule, x86_64 over vtdss or amdv1. */
 export interface NestedOptions {
@@ -107,10 +108,11 @@ export class NestedDomain {
     invalidateForm(this.#core, this.handle, 'nested.invalidateAsid', layout.FORM_ASID);
   }
 
-  /** Every entry of both stages that a walk to `iova` reads, without IOTLB and without any effect. */
+  /** Every entry of both stages that a walk to `iova` reads, without IOTLB and without any effect. ERANGE: not an input address. */
   walk(iova: Address): NestedWalk {
     const { level: top, bits, granuleBits } = this.#geometry();
     const at = BigInt(checkAddress('nested.walk', 'iova', iova));
+    this.#checkInput(at);
     const steps: NestedWalkStep[] = [];
     let table = BigInt(this.root);
     for (let level = top; ; level--) {
@@ -122,16 +124,16 @@ export class NestedDomain {
       if (!entry?.present) return { steps, ipa: undefined, under: [] };
       if (entry.kind === 'leaf') {
         const ipa = addressOf(entry.address + (at & (entry.size! - 1n)));
-        return { steps, ipa, under: this.parent.walk(ipa) };
+        return { steps, ipa, under: this.#takes(ipa) ? this.parent.walk(ipa) : [] };
       }
       table = entry.address;
     }
   }
 
-  /** Where `iova` leads through both stages, without IOTLB and without any effect; undefined where either refuses. */
+  /** Where `iova` leads through both stages, without IOTLB and without any effect; undefined where either refuses. ERANGE. */
   translate(iova: Address): Translation | undefined {
     const { steps, ipa } = this.walk(iova);
-    const under = ipa === undefined ? undefined : this.parent.translate(ipa);
+    const under = ipa === undefined || !this.#takes(ipa) ? undefined : this.parent.translate(ipa);
     if (!under) return undefined;
     const last = steps.at(-1)!;
     const leaf = this.#decode(last.entry!, last.level);
@@ -157,19 +159,32 @@ export class NestedDomain {
     this.#core.check(this.#core.raw.domainDestroy(this.#core.base, this.handle), 'nested.close');
   }
 
-  #step(level: number, index: number, ipa: Address): NestedWalkStep {
-    const under = this.parent.walk(ipa);
-    const pa = this.parent.translate(ipa)?.pa;
-    return { level, index, ipa, under, pa, entry: pa === undefined ? undefined : this.#entryAt(pa) };
+  /** Whether stage 2 has that input address at all. */
+  #takes(ipa: Address): boolean {
+    return this.parent.inputRanges.some(({ first, last }) => ipa >= first && ipa <= last);
   }
 
-  /** The 8 bytes of the IOMMU's RAM at `pa`, undefined beyond it. */
-  #entryAt(pa: Address): bigint | undefined {
-    const core = this.#core;
-    const ram = core.slot(core.load32(this.#iommuSlot + layout.IOMMU_RAM), 'nested.walk');
-    const offset = BigInt(pa) - core.loadBig(ram + layout.RAM_START);
-    if (offset < 0n || offset >= BigInt(core.load32(ram + layout.RAM_BYTES))) return undefined;
-    return core.loadBig(core.load32(ram + layout.RAM_DATA) + Number(offset));
+  #checkInput(iova: bigint): void {
+    const slot = this.#core.slot(this.handle, 'nested.walk');
+    const mask = this.#core.loadBig(slot + layout.DOMAIN_MASK);
+    if (BigInt.asUintN(64, iova + this.#core.loadBig(slot + layout.DOMAIN_BIAS)) <= mask) return;
+    const bits = mask.toString(2).length;
+    const message = `iova is ${hex(iova)}; an input address of stage 1 has ${bits} bits, or as many that sign-extend to 64`;
+    throw new IommuError('ERANGE', 'nested.walk', message);
+  }
+
+  #step(level: number, index: number, ipa: Address): NestedWalkStep {
+    const taken = this.#takes(ipa);
+    const under = taken ? this.parent.walk(ipa) : [];
+    const pa = taken ? this.parent.translate(ipa)?.pa : undefined;
+    return {
+      level,
+      index,
+      ipa,
+      under,
+      pa,
+      entry: pa === undefined ? undefined : tableEntry(this.#core, this.#iommuSlot, pa),
+    };
   }
 
   #decode(entry: bigint, level: number): DecodedEntry {

@@ -54,6 +54,37 @@ export const QUIRKS = [
     loses: 'writes through what was cached before',
     linux: [],
   },
+  {
+    name: 'flush-other-domain',
+    what: 'invalidations name another domain (VMID)',
+    loses: 'what is invalidated: writes through what is still cached as dirty, and what is unmapped is still reached',
+    linux: [],
+  },
+  {
+    name: 'flush-leaf-only',
+    what: 'invalidations keep the walk cache, also where tables were replaced or freed',
+    loses: 'writes through a table that nothing leads to any more, and DMA that lands by the table that has its place',
+    linux: [],
+  },
+  {
+    name: 'flush-smaller-than-leaf',
+    what: 'a command per smallest leaf is sent for up to 512 of them, whatever the size of what is cached',
+    loses:
+      'with vendor commands of AMD, which need not find larger leaves: writes through those, also from before a split',
+    linux: [],
+  },
+  {
+    name: 'skip-device-flush',
+    what: 'the caches that devices have themselves (ATS) are not invalidated',
+    loses: 'writes through what a device has cached as dirty',
+    linux: [],
+  },
+  {
+    name: 'flush-devices-first',
+    what: 'the caches that devices have themselves (ATS) are invalidated before the IOTLB',
+    loses: 'writes of a device that fetches again what the IOTLB still has as dirty',
+    linux: [],
+  },
 ] as const satisfies readonly QuirkInfo[];
 
 export type QuirkName = (typeof QUIRKS)[number]['name'];

@@ -169,12 +169,17 @@ export class Requester {
       this.#access = access;
       return -1;
     }
-    core.check(status, op, (errno) =>
+    if (status < 0) this.#refuse(op, status, length);
+    return core.load32(layout.MAIL1);
+  }
+
+  /** Apart from what it explains: a function that makes a closure allocates at each call. */
+  #refuse(op: string, status: number, length: number): void {
+    this.#core.check(status, op, (errno) =>
       errno === layout.E2BIG
         ? `length is ${length}; one access has at most ${layout.ACCESS_MAX_BYTES} bytes, half of that with leaves of 2 KiB`
         : undefined,
     );
-    return core.load32(layout.MAIL1);
   }
 
   #access = 0;

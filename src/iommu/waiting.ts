@@ -39,12 +39,18 @@ export class Waiting {
     return this.#core.load32(this.#at(queue, index) + layout.WAIT_STATE) !== layout.WAIT_PENDING;
   }
 
-  /** The page requests that have no answer yet, by index. */
+  /**
+   * The page requests that have no answer yet. The queue is a ring: from where the next one is looked for, so in the order of
+   * arrival as long as none waits while others go around.
+   */
   pageRequests(): PageRequest[] {
     const core = this.#core;
-    const most = core.load32(core.load32(this.#slot + layout.IOMMU_WAITING) + layout.OUTCOME_PAGES_MOST);
+    const outcomes = core.load32(this.#slot + layout.IOMMU_WAITING);
+    const most = core.load32(outcomes + layout.OUTCOME_PAGES_MOST);
+    const next = core.load32(outcomes + layout.OUTCOME_PAGES_NEXT);
     const found: PageRequest[] = [];
-    for (let index = 0; index < most; index++) {
+    for (let i = 0; i < most; i++) {
+      const index = (next + i) % most;
       const at = this.#at(layout.QUEUE_PAGES, index);
       if (core.load32(at + layout.WAIT_STATE) !== layout.WAIT_PENDING) continue;
       const device = core.slotAt(core.load32(at + layout.WAIT_STREAM));

@@ -3,7 +3,7 @@ import { IommuError } from '../errno/error.ts';
 import { checkAddress, hex, type Address } from '../wasm/address.ts';
 import { startByte, type Area } from './area.ts';
 import type { Context } from './context.ts';
-import type { AttachedAccess, Ioas } from './ioas.ts';
+import type { Ioas } from './ioas.ts';
 import { findIoas, lastOfRange } from './ioas-commands.ts';
 import { ADDRESS_MAX, intersection } from './interval.ts';
 import type { IommufdObject } from './object-table.ts';
@@ -35,7 +35,7 @@ interface PinnedPart {
  * In-kernel use of an IOAS without an IOMMU, as mediated devices have it: an ACCESS object
  * (drivers/iommu/iommufd/device.c). Neither pins nor writes make anything dirty in an HWPT: there is none.
  */
-export class Access implements IommufdObject, AttachedAccess {
+export class Access implements IommufdObject {
   readonly kind = 'access';
   readonly id: number;
   /** The table's, and the driver's: a user cannot destroy it. */

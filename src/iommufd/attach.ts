@@ -3,7 +3,7 @@ import type { Device } from './device.ts';
 import { PagingHwpt } from './hwpt.ts';
 import type { Ioas } from './ioas.ts';
 import { NO_PASID, type Attachment } from './iommu-group.ts';
-import { refuseNested, type Hwpt, type NestedHwpt } from './nested-hwpt.ts';
+import type { Hwpt } from './nested-hwpt.ts';
 
 /** What a device is attached to by id: an IOAS or an HWPT. ENOENT: no such object; EINVAL: another kind. */
 function target(op: string, { context }: Device, ptId: number): Hwpt | Ioas {
@@ -15,7 +15,7 @@ function target(op: string, { context }: Device, ptId: number): Hwpt | Ioas {
 }
 
 /** What the driver and the group say to leading a device into an HWPT. */
-function checkFits(op: string, device: Device, pasid: number, hwpt: PagingHwpt): void {
+function checkFits(op: string, device: Device, pasid: number, hwpt: Hwpt): void {
   const { attachments } = device.group;
   hwpt.checkFits(op, device.endpoint);
   if (pasid === NO_PASID) {
@@ -26,17 +26,15 @@ function checkFits(op: string, device: Device, pasid: number, hwpt: PagingHwpt):
     return;
   }
   const whole = attachments.get(NO_PASID)?.hwpt;
-  if (!hwpt.pasid || (whole instanceof PagingHwpt && !whole.pasid)) {
+  if (!hwpt.pasid || (whole && !whole.pasid)) {
     const which = hwpt.pasid ? `HWPT ${whole!.id}, to which the device is attached,` : `HWPT ${hwpt.id}`;
     throw new IommuError('EINVAL', op, `${which} was not made for PASIDs (flag ALLOC_PASID)`);
   }
+  const stage2 = hwpt.kind === 'hwpt-nested' ? hwpt.parent : hwpt;
   const intel = device.endpoint.format.name === 'vtdss' || device.endpoint.format.name === 'x86_64';
-  if (intel && hwpt.dirtyTracking && !device.context.strict) {
-    throw new IommuError(
-      'EINVAL',
-      op,
-      `HWPT ${hwpt.id} tracks dirty pages, which VT-d in Linux does not do for a PASID`,
-    );
+  if (intel && stage2.dirtyTracking && !device.context.strict) {
+    const message = `HWPT ${stage2.id} tracks dirty pages, which VT-d in Linux does not do for a PASID`;
+    throw new IommuError('EINVAL', op, message);
   }
 }
 
@@ -47,13 +45,13 @@ function attachTo(op: string, device: Device, pasid: number, hwpt: Hwpt): void {
     const who = there.devices.has(device) ? 'the device' : "the device's group";
     throw new IommuError('EINVAL', op, `${who} is attached to HWPT ${there.hwpt.id} already; use replace`);
   }
-  if (hwpt.kind === 'hwpt-nested') refuseNested(op, hwpt);
   if (pasid === NO_PASID) hwpt.ioas.reserve(op, device, device.endpoint.reserved);
   try {
     checkFits(op, device, pasid, hwpt);
     device.context.mayFail(op, 'driver', 'attaching the device');
-    device.lead(pasid, hwpt.domain.domain);
+    device.lead(pasid, hwpt.translation(op, device.endpoint));
   } catch (error) {
+    settle(hwpt);
     if (pasid === NO_PASID) hwpt.ioas.release(device);
     throw error;
   }
@@ -63,9 +61,15 @@ function attachTo(op: string, device: Device, pasid: number, hwpt: Hwpt): void {
   hwpt.users++;
 }
 
+/** Stage 1 goes with its last device. */
+function settle(hwpt: Hwpt): void {
+  if (hwpt.kind === 'hwpt-nested') hwpt.settle();
+}
+
 /** Lets go of an HWPT; one that the kernel made goes with its last device. */
 function release({ context }: Device, hwpt: Hwpt, uses: number): void {
   hwpt.users -= uses;
+  settle(hwpt);
   if (hwpt.auto && hwpt.users === 1) context.objects.destroy('detach', hwpt);
 }
 
@@ -139,8 +143,9 @@ function leave(device: Device, pasid: number): Hwpt {
   const attachment = device.group.attachments.get(pasid)!;
   attachment.devices.delete(device);
   if (attachment.devices.size === 0) device.group.attachments.delete(pasid);
+  attachment.hwpt.fault?.giveUp(device, pasid);
   device.lead(pasid, null);
-  if (pasid === NO_PASID && attachment.hwpt instanceof PagingHwpt) attachment.hwpt.ioas.release(device);
+  if (pasid === NO_PASID) attachment.hwpt.ioas.release(device);
   return attachment.hwpt;
 }
 
@@ -161,8 +166,6 @@ export function detach(op: string, device: Device, pasid: number): void {
 function replaceBy(op: string, device: Device, pasid: number, attachment: Attachment, hwpt: Hwpt): void {
   const old = attachment.hwpt;
   if (old === hwpt) return;
-  if (hwpt.kind === 'hwpt-nested' || old.kind === 'hwpt-nested')
-    refuseNested(op, (hwpt.kind === 'hwpt-nested' ? hwpt : old) as NestedHwpt);
   const devices = [...attachment.devices];
   const reserves = pasid === NO_PASID && old.ioas !== hwpt.ioas;
   const moved: Device[] = [];
@@ -171,15 +174,17 @@ function replaceBy(op: string, device: Device, pasid: number, attachment: Attach
     for (const each of devices) checkFits(op, each, pasid, hwpt);
     device.context.mayFail(op, 'driver', 'replacing the domain');
     for (const each of devices) {
-      each.lead(pasid, hwpt.domain.domain);
+      each.lead(pasid, hwpt.translation(op, each.endpoint));
       moved.push(each);
     }
   } catch (error) {
-    for (const each of moved) each.lead(pasid, old.domain.domain);
+    for (const each of moved) each.lead(pasid, old.translation(op, each.endpoint));
+    settle(hwpt);
     for (const each of reserves ? devices : []) hwpt.ioas.release(each);
     throw error;
   }
   for (const each of reserves ? devices : []) old.ioas.release(each);
+  for (const each of devices) old.fault?.giveUp(each, pasid);
   attachment.hwpt = hwpt;
   hwpt.users += devices.length;
   release(device, old, devices.length);

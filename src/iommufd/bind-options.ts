@@ -1,4 +1,5 @@
 import { IommuError } from '../errno/error.ts';
+import type { AttachOptions } from '../iommu/attach-options.ts';
 import type { ReadOrder } from '../iommu/dirty-read.ts';
 import type { DomainOptions } from '../iommu/domain-options.ts';
 import { findFormat, type FormatInfo } from '../iommu/formats.ts';
@@ -17,7 +18,7 @@ export interface Capabilities {
   readonly dirtyTracking?: boolean;
   /** Nested HWPTs. Default: none. */
   readonly nesting?: NestingKind;
-  /** I/O page faults, for HWPTs with a fault queue. Default false. */
+  /** I/O page faults, for HWPTs with a fault queue. Default: whether the device has PRI. */
   readonly faults?: boolean;
   /** Whether the driver makes HWPTs with flags. Default true. */
   readonly flaggedAllocation?: boolean;
@@ -35,6 +36,8 @@ export interface BindOptions {
   readonly requesterId: number;
   /** What domains for it are made with; its page sizes are `leafSizes`, its aperture `aperture`. */
   readonly domain: Omit<DomainOptions, 'dirtyTracking' | 'quirks'>;
+  /** What kind of device it is: PCIe, with a cache of its own (ATS), asking for pages (PRI). Default: PCIe without. */
+  readonly device?: AttachOptions;
   /** IOVAs that it cannot use: interrupt windows and such. Both ends inclusive. */
   readonly reservedRegions?: readonly { readonly first: Address; readonly last: Address }[];
   readonly capabilities?: Capabilities;
@@ -48,6 +51,8 @@ export interface BindOptions {
   readonly group?: IommuGroup;
   /** Order of a read-and-clear in its HWPTs. Default `safe`; see ReadOrder. */
   readonly readOrder?: ReadOrder;
+  /** Reads of the dirty state split what they find dirty down to leaves of this many bytes. Default: leaves stay. */
+  readonly splitTo?: number;
 }
 
 /** BindOptions, checked and complete. */
@@ -56,12 +61,14 @@ export interface Endpoint {
   readonly requesterId: number;
   readonly format: FormatInfo;
   readonly domain: DomainOptions;
+  readonly device: AttachOptions;
   /** Bytes, ascending. */
   readonly leafSizes: readonly number[];
   readonly reserved: readonly Interval[];
   readonly capabilities: Required<Omit<Capabilities, 'nesting'>> & { readonly nesting: NestingKind | undefined };
   readonly hwInfo: { readonly type: number; readonly data: Uint8Array };
   readonly readOrder: ReadOrder;
+  readonly splitTo: number | undefined;
 }
 
 /** Formats that drivers of Linux 6.12 track; those of 2 KiB pages are iommufd's own selftest's. */
@@ -85,12 +92,13 @@ export function endpointOf(op: string, context: Context, options: BindOptions): 
     requesterId: options.requesterId,
     format,
     domain: { ...domain, quirks },
+    device: options.device ?? {},
     leafSizes: [...(domain.leafSizes ?? format.leafSizes)].sort((a, b) => a - b),
     reserved: (options.reservedRegions ?? []).map((region) => intervalOf(op, region)),
     capabilities: {
       dirtyTracking: capabilities.dirtyTracking ?? (context.strict || TRACKED_BY_LINUX.includes(format.name)),
       nesting: capabilities.nesting,
-      faults: capabilities.faults ?? false,
+      faults: capabilities.faults ?? options.device?.pri ?? false,
       flaggedAllocation: capabilities.flaggedAllocation ?? true,
       pasidBits,
       pasidExec: capabilities.pasidExec ?? false,
@@ -98,7 +106,14 @@ export function endpointOf(op: string, context: Context, options: BindOptions): 
     },
     hwInfo: options.hwInfo ?? { type: 0, data: new Uint8Array(0) },
     readOrder: options.readOrder ?? 'safe',
+    splitTo: splitTo(op, format, options.splitTo),
   };
+}
+
+function splitTo(op: string, format: FormatInfo, bytes: number | undefined): number | undefined {
+  if (bytes === undefined || format.leafSizes.includes(bytes)) return bytes;
+  const has = format.leafSizes.join(', ');
+  throw new IommuError('EINVAL', op, `splitTo is ${bytes}; ${format.name} has leaves of ${has} bytes`);
 }
 
 function intervalOf(op: string, region: { readonly first: Address; readonly last: Address }): Interval {

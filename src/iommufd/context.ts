@@ -1,8 +1,9 @@
 import { PAGE_SIZE, type AddressSpace } from '../address-space/address-space.ts';
 import type { Core } from '../core/core.ts';
 import { IommuError } from '../errno/error.ts';
+import { mayFail, type Fail, type FailPoint } from '../errno/fail-point.ts';
 import type { Quirks } from '../iommu/quirks.ts';
-import { mayFail, type Fail, type FailPoint } from './fail-point.ts';
+import type { FaultQueue } from './fault-queue.ts';
 import type { Ioas } from './ioas.ts';
 import { LockedPages } from './locked-pages.ts';
 import { ObjectTable } from './object-table.ts';
@@ -47,6 +48,8 @@ export class Context {
   readonly pageSize: bigint;
   readonly capSysResource: boolean;
   readonly objects = new ObjectTable();
+  /** Open fault queues by their descriptors. */
+  readonly files = new Map<number, FaultQueue>();
   readonly lockedPages: LockedPages;
   /** The IOAS behind the VFIO container ioctls. */
   compatIoas: Ioas | undefined;

@@ -62,6 +62,8 @@ export function faultQueueAlloc(context: Context, { flags }: StructOf<typeof Iom
   const op = 'faultQueueAlloc';
   checkFlags(op, flags, 0);
   context.mayFail(op, 'allocate', 'allocating the fault queue');
-  const { id } = context.objects.add(new FaultQueue(context.objects.nextId()));
-  return { outFaultId: id, outFaultFd: context.takeDescriptor() };
+  const queue = new FaultQueue(context, context.objects.nextId(), context.takeDescriptor());
+  context.objects.add(queue);
+  context.files.set(queue.descriptor, queue);
+  return { outFaultId: queue.id, outFaultFd: queue.descriptor };
 }

@@ -1,5 +1,6 @@
 import { IommuError } from '../errno/error.ts';
 import type { Domain } from '../iommu/domain.ts';
+import type { NestedDomain } from '../iommu/nested-domain.ts';
 import type { Requester } from '../iommu/requester.ts';
 import { attach, detach, replace } from './attach.ts';
 import { endpointOf, type BindOptions, type Endpoint } from './bind-options.ts';
@@ -46,10 +47,10 @@ export class Device implements IommufdObject {
       throw new IommuError('EBUSY', op, 'a device of its IOMMU group is bound to another iommufd');
     }
     context.mayFail(op, 'allocate', 'allocating the device');
-    const { iommu, requesterId, domain } = this.endpoint;
+    const { iommu, requesterId, domain, device } = this.endpoint;
     this.#blocked = iommu.domain(domain);
     try {
-      this.requester = iommu.attach(requesterId, this.#blocked);
+      this.requester = iommu.attach(requesterId, this.#blocked, device);
     } catch (error) {
       this.#blocked.close();
       throw error;
@@ -118,14 +119,14 @@ export class Device implements IommufdObject {
   }
 
   /** Leads its DMA, of this PASID, into a domain; null: nowhere. @internal */
-  lead(pasid: number, domain: Domain | null): void {
+  lead(pasid: number, domain: Domain | NestedDomain | null): void {
     if (pasid === NO_PASID) {
       this.requester.attachTo(domain ?? this.#blocked);
       return;
     }
     const own = this.#pasids.get(pasid);
     if (domain && own) own.attachTo(domain);
-    else if (domain) this.#pasids.set(pasid, this.endpoint.iommu.attach(this.endpoint.requesterId, domain));
+    else if (domain) this.#pasids.set(pasid, this.requester.pasid(pasid, domain));
     else {
       own?.close();
       this.#pasids.delete(pasid);

@@ -102,8 +102,9 @@ class DirtyRead {
       return false;
     }
     try {
-      const order = this.hwpt.readOrder;
-      yield* this.hwpt.domain.domain.readAndClearDirtySteps({ iova: first, length, into, clear, order });
+      const { order, splitTo } = this.hwpt.readPolicy;
+      const splitting = clear && splitTo !== undefined ? { splitTo } : {};
+      yield* this.hwpt.domain.domain.readAndClearDirtySteps({ iova: first, length, into, clear, order, ...splitting });
       const bit = (first - base) >> shift;
       if (pageSize === 1n << shift && bit % 8n === 0n) {
         const words = into.words();
@@ -151,8 +152,8 @@ class DirtyRead {
   *#clear(first: bigint, size: bigint): Steps<void> {
     const into = this.hwpt.context.core.bitmap({ start: first, length: size, pageSize: size });
     try {
-      const order = this.hwpt.readOrder;
-      yield* this.hwpt.domain.domain.readAndClearDirtySteps({ iova: first, length: size, into, order });
+      const policy = this.hwpt.readPolicy;
+      yield* this.hwpt.domain.domain.readAndClearDirtySteps({ iova: first, length: size, into, ...policy });
     } finally {
       into.close();
     }

@@ -23,7 +23,7 @@ import type { FaultQueue } from './fault-queue.ts';
 import { PagingHwpt } from './hwpt.ts';
 import type { Ioas } from './ioas.ts';
 import { checkFlags, checkReserved, lastOfRange } from './ioas-commands.ts';
-import { nestedDomain } from './nested-data.ts';
+import { stage1Driver } from './nested-data.ts';
 import { NestedHwpt, type Hwpt } from './nested-hwpt.ts';
 
 type HwptAlloc = StructOf<typeof IommuHwptAlloc>;
@@ -109,7 +109,12 @@ function makeNested(op: string, context: Context, device: Device, parent: Paging
   context.mayFail(op, 'allocate', 'allocating the HWPT');
   context.mayFail(op, 'driver', 'allocating the domain');
   const data = { type: cmd.dataType, length: cmd.dataLen, pointer: cmd.dataUptr };
-  return new NestedHwpt(context.objects.nextId(), parent, nestedDomain(op, context, nesting, data));
+  const driver = stage1Driver(op, context, nesting, data);
+  const pasid = (cmd.flags & IOMMU_HWPT_ALLOC_PASID) !== 0;
+  if (pasid && !driver.pasids) {
+    throw new IommuError('EOPNOTSUPP', op, `flags are ${hex(cmd.flags)}: PASIDs of ${nesting} are the guest's own`);
+  }
+  return new NestedHwpt(context.objects.nextId(), parent, driver, pasid);
 }
 
 function findPaging(op: string, { objects }: Context, id: number): PagingHwpt {
@@ -177,16 +182,17 @@ export function hwptInvalidate(context: Context, cmd: StructOf<typeof IommuHwptI
   const op = 'hwptInvalidate';
   let done = 0;
   try {
-    const { domain } = checkInvalidate(op, context, cmd);
-    if (domain.invalidateType === undefined) {
-      throw new IommuError('EOPNOTSUPP', op, `a nested HWPT of kind ${domain.kind} has no invalidation commands`);
+    const { driver, state } = checkInvalidate(op, context, cmd);
+    if (driver.invalidateType === undefined) {
+      throw new IommuError('EOPNOTSUPP', op, `a nested HWPT of kind ${driver.kind} has no invalidation commands`);
     }
-    if (cmd.dataType !== domain.invalidateType) {
-      const right = hex(domain.invalidateType);
+    if (cmd.dataType !== driver.invalidateType) {
+      const right = hex(driver.invalidateType);
       throw new IommuError('EINVAL', op, `dataType is ${hex(cmd.dataType)}; this HWPT takes ${right}`);
     }
     const data = { type: cmd.dataType, length: cmd.entryLen, pointer: cmd.dataUptr };
-    for (; done < cmd.entryNum; done++) domain.invalidate(op, context, data, done);
+    const domain = state?.kind === 'translate' ? state.domain : undefined;
+    for (; done < cmd.entryNum; done++) driver.invalidate(op, context, data, done, domain);
   } catch (error) {
     if (!(error instanceof IommuError)) throw error;
     throw new ReplyError(error.code, op, `command ${done}: ${error.message}`, { entryNum: done });

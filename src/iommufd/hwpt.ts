@@ -1,5 +1,6 @@
 import { IommuError } from '../errno/error.ts';
 import type { ReadOrder } from '../iommu/dirty-read.ts';
+import type { Domain } from '../iommu/domain.ts';
 import { runWhole, type Steps } from '../schedule/step.ts';
 import type { Endpoint } from './bind-options.ts';
 import type { Context } from './context.ts';
@@ -70,8 +71,10 @@ export class PagingHwpt implements IommufdObject {
     return this.#tracking || this.#alwaysLogs;
   }
 
-  get readOrder(): ReadOrder {
-    return this.#endpoint.readOrder;
+  /** How its driver reads and clears. */
+  get readPolicy(): { readonly order: ReadOrder; readonly splitTo?: number } {
+    const { readOrder, splitTo } = this.#endpoint;
+    return { order: readOrder, ...(splitTo === undefined ? {} : { splitTo }) };
   }
 
   get #alwaysLogs(): boolean {
@@ -98,9 +101,12 @@ export class PagingHwpt implements IommufdObject {
               ? 'has no dirty tracking'
               : undefined;
     if (reason) throw new IommuError('EINVAL', op, `HWPT ${this.id} does not fit: the device ${reason}`);
-    if (this.fault && !endpoint.capabilities.faults) {
-      throw new IommuError('ENODEV', op, `HWPT ${this.id} has a fault queue, and the device no I/O page faults`);
-    }
+    checkPageFaults(op, this, endpoint);
+  }
+
+  /** What a device is led into. */
+  translation(): Domain {
+    return this.domain.domain;
   }
 
   /** Whether `endpoint` is behind the driver that made its domain. */
@@ -134,4 +140,14 @@ export class PagingHwpt implements IommufdObject {
     this.ioas.users--;
     if (this.fault) this.fault.users--;
   }
+}
+
+/** ENODEV: the HWPT has a fault queue, and the device no page faults (iommufd_fault_iopf_enable). */
+export function checkPageFaults(
+  op: string,
+  hwpt: { readonly id: number; readonly fault: FaultQueue | undefined },
+  endpoint: Endpoint,
+): void {
+  if (!hwpt.fault || endpoint.capabilities.faults) return;
+  throw new IommuError('ENODEV', op, `HWPT ${hwpt.id} has a fault queue, and the device no I/O page faults`);
 }

@@ -10,9 +10,11 @@ import type { BindOptions } from './bind-options.ts';
 import { Context, type IommufdOptions } from './context.ts';
 import { destroy, faultQueueAlloc, getHwInfo } from './device-commands.ts';
 import { Device } from './device.ts';
+import type { FaultQueue } from './fault-queue.ts';
 import type { PagingHwpt } from './hwpt.ts';
 import { hwptAlloc, hwptGetDirtyBitmap, hwptInvalidate, hwptSetDirtyTracking } from './hwpt-commands.ts';
 import * as ioas from './ioas-commands.ts';
+import type { NestedHwpt, NestedState } from './nested-hwpt.ts';
 import { option, vfioIoas } from './option-commands.ts';
 import { VfioCompat } from './vfio-compat.ts';
 
@@ -144,7 +146,7 @@ export class Iommufd {
     return getHwInfo(this.#live('getHwInfo'), uapi.IommuHwInfo.of(args, 'getHwInfo'));
   }
 
-  /** EOPNOTSUPP. The descriptor is a number only: this model delivers no faults. */
+  /** The queue is read and answered through `faultFile(outFaultFd)`, and can be destroyed once that is closed. EOPNOTSUPP. */
   faultQueueAlloc(args: Request<typeof uapi.IommuFaultAlloc, 'outFaultId' | 'outFaultFd'> = {}): {
     outFaultId: number;
     outFaultFd: number;
@@ -170,18 +172,33 @@ export class Iommufd {
     return this.#live(op).objects.get<PagingHwpt>(op, 'hwptId', hwptId, 'hwpt-paging').domain.domain;
   }
 
+  /** The file behind the descriptor of a fault queue. EBADF: there is none, or it was closed. */
+  faultFile(descriptor: number): FaultQueue {
+    const op = 'faultFile';
+    const file = this.#live(op).files.get(descriptor);
+    if (file) return file;
+    throw new IommuError('EBADF', op, `descriptor is ${descriptor}; faultQueueAlloc gives those that are open`);
+  }
+
+  /** How devices behind a nested HWPT translate; undefined while none is attached. ENOENT. */
+  nestedStateOf(hwptId: number): NestedState | undefined {
+    const op = 'nestedStateOf';
+    return this.#live(op).objects.get<NestedHwpt>(op, 'hwptId', hwptId, 'hwpt-nested').state;
+  }
+
   /** Bytes of user memory that are pinned for it. */
   get pinnedBytes(): bigint {
     return this.#context.lockedPages.bytes;
   }
 
-  /** Closes it: devices are unbound, accesses closed, objects freed. Its methods are refused afterwards (EBADF). */
+  /** Closes it: devices are unbound, accesses and fault queues closed, objects freed. Its methods are refused afterwards (EBADF). */
   close(): void {
-    const { objects } = this.#live('close');
+    const { objects, files } = this.#live('close');
     for (const object of [...objects]) {
       if (object instanceof Device) object.unbind();
       else if (object instanceof Access) object.close();
     }
+    for (const file of [...files.values()]) file.close();
     objects.destroyAll('close');
     this.#open = false;
   }
@@ -235,7 +252,10 @@ function handlersOf(context: Context): ReadonlyMap<number, Handler> {
       handler(
         uapi.IommuFaultAlloc,
         (cmd) => faultQueueAlloc(context, cmd),
-        (out) => undo(out.outFaultId),
+        (out) => {
+          context.files.get(out.outFaultFd ?? 0)?.close();
+          undo(out.outFaultId);
+        },
       ),
     ],
   ]);

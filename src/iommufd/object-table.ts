@@ -9,7 +9,7 @@ export interface IommufdObject {
   readonly id: number;
   /** 1 for the table, and one for each that relies on it. */
   users: number;
-  /** Frees what it has; its users are gone by then. */
+  /** Frees what it has; its users are gone by then. @internal */
   destroy(): void;
 }
 

@@ -1,15 +1,4 @@
-import type { Quirks } from '../iommu/quirks.ts';
-
-/** A place where Linux does what a clean model would not repeat. */
-export interface IommufdQuirk {
-  readonly name: string;
-  /** What `quirks: 'strict'` does. */
-  readonly strict: string;
-  /** What `quirks: 'linux-6.12'` does. */
-  readonly 'linux-6.12': string;
-  /** The test that shows both, in test/iommufd/quirks.test.ts. */
-  readonly test: string;
-}
+import type { LinuxQuirk } from '../uapi/linux-quirk.ts';
 
 /** The quirks of iommufd (drivers/iommu/iommufd); each has a test that shows both sides. */
 export const IOMMUFD_QUIRKS = [
@@ -77,8 +66,8 @@ export const IOMMUFD_QUIRKS = [
   },
   {
     name: 'tracking HWPT for a PASID of VT-d',
-    strict: 'Attached as any other.',
-    'linux-6.12': 'EINVAL.',
+    strict: 'Attached as any other, and so is a nested HWPT over one: what they write is reported.',
+    'linux-6.12': 'EINVAL; for a nested HWPT over one that is a later fix, without which what it writes is lost.',
     test: 'tracking HWPT for a PASID of VT-d',
   },
   {
@@ -93,4 +82,23 @@ export const IOMMUFD_QUIRKS = [
     'linux-6.12': 'Success: the IOVAs are taken, and every DMA there faults.',
     test: 'VFIO-compatible map without READ and WRITE',
   },
-] as const satisfies readonly (IommufdQuirk & Readonly<Record<Quirks, string>>)[];
+  {
+    name: 'page fault that cannot be copied out',
+    strict: 'EFAULT, and the fault can still be read.',
+    'linux-6.12': 'EFAULT, and every fault that waits is lost: their devices wait for ever. Fixed later.',
+    test: 'page fault that cannot be copied out',
+  },
+  {
+    name: 'page responses of which one is wrong',
+    strict: 'EINVAL with none taken.',
+    'linux-6.12': 'Those before it are taken, and the count says how many; EINVAL where it is the first.',
+    test: 'page responses of which one is wrong',
+  },
+  {
+    name: 'page response that cannot be read',
+    strict: 'EFAULT with none taken.',
+    'linux-6.12':
+      'Those before it are taken; where it is the first, the bytes that were not copied are returned as if taken.',
+    test: 'page response that cannot be read',
+  },
+] as const satisfies readonly LinuxQuirk[];

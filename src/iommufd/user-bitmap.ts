@@ -20,7 +20,10 @@ export interface UserBitmapOptions {
   readonly overrun: boolean;
 }
 
-/** A dirty bitmap in user memory, at any byte: bits are set, never cleared. */
+/**
+ * A dirty bitmap in user memory, at any byte: bits are set, never cleared (struct iova_bitmap,
+ * drivers/iommu/iommufd/iova_bitmap.c). They are gathered per page of user memory, and are there after `flush`.
+ */
 export class UserBitmap {
   /** False once something could not be written. */
   complete = true;
@@ -41,6 +44,7 @@ export class UserBitmap {
   /** Whether all bytes of it can be written; nothing is changed. */
   writable(): boolean {
     const { space, data, bytes } = this.#options;
+    if (bytes === 0) return true;
     if (typeof data !== 'bigint') return data.length >= bytes;
     const first = data - BigInt(this.#skew);
     const pages = BigInt(Math.ceil((this.#skew + bytes) / PAGE_BYTES) * PAGE_BYTES);

@@ -22,10 +22,11 @@ export class CpuLog {
     this.pages = pages;
   }
 
-  /** The present interval is now the one from the end of the last to `untilNs`. */
-  advance(untilNs: number): void {
+  /** The present interval is now the one from `fromNs`, not before the end of the last, to `untilNs`. */
+  advance(fromNs: number, untilNs: number): void {
     this.#untilNs = untilNs;
     this.pages.clear();
+    this.#open = this.#open.filter((window) => window.endNs > fromNs);
     for (const window of this.#open) this.#mark(window.runs);
     this.#open = this.#open.filter((window) => window.endNs > untilNs);
   }

@@ -15,8 +15,10 @@ export interface Situation {
   readonly ramPages: number;
   /** Pages left to send. */
   readonly remainingPages: number;
-  /** Pages that fit into the downtime limit. */
+  /** Pages that fit into the downtime limit beside the devices' state; below 0 where that does not fit alone. */
   readonly fittingPages: number;
+  /** Bytes that devices would have to send once they are stopped; undefined where none has state. */
+  readonly stateBytes: number | undefined;
   readonly linkBitsPerSecond: number;
   readonly downtimeLimitNs: number;
   readonly capNs: number;
@@ -24,7 +26,7 @@ export interface Situation {
 
 /** Why the switchover could begin. */
 export function whyConverged(at: Situation): string {
-  const fits = `the downtime limit of ${duration(at.downtimeLimitNs)} fits ${at.fittingPages}`;
+  const fits = whatFits(at);
   if (at.rounds.length === 0) {
     return `All of RAM fits the downtime limit at once, so no pre-copy round was needed: it has ${pages(at.ramPages)}, and ${fits}.`;
   }
@@ -34,7 +36,7 @@ export function whyConverged(at: Situation): string {
 /** Why the cap of simulated time was reached first. */
 export function whyNotConverging(at: Situation): string {
   const cap = `the cap of ${duration(at.capNs)}`;
-  const fits = `the downtime limit of ${duration(at.downtimeLimitNs)} fits ${at.fittingPages}`;
+  const fits = whatFits(at);
   if (at.rounds.length === 0) {
     return `Sending RAM once, ${pages(at.ramPages)}, takes longer than ${cap}, and ${fits}.`;
   }
@@ -42,11 +44,27 @@ export function whyNotConverging(at: Situation): string {
   return `When another round would have passed ${cap}, ${pages(at.remainingPages)} remained, and ${fits}; ${trend(last, at)}.`;
 }
 
+/** Why no further round would have helped. */
+export function whyStateTooLarge(at: Situation): string {
+  const left = `After ${count(at.rounds.length, 'pre-copy round')} ${pages(at.remainingPages)} remained`;
+  return `${left}, and ${whatFits(at)}, of which further rounds would send nothing ahead.`;
+}
+
 /** Why there was nothing more to decide on. */
 export function whyInputEnded(at: Situation, endNs: number): string {
   const where = `during round ${at.rounds.length - 1}, ${duration(endNs)} into the migration`;
-  const fits = `the downtime limit of ${duration(at.downtimeLimitNs)} fits ${at.fittingPages}`;
+  const fits = whatFits(at);
   return `The recording ended ${where}; ${pages(at.remainingPages)} remained, and ${fits}.`;
+}
+
+/** `the downtime limit of 40 ms fits 1220`, beside what the devices' state takes of it. */
+function whatFits(at: Situation): string {
+  const limit = `the downtime limit of ${duration(at.downtimeLimitNs)}`;
+  if (at.stateBytes === undefined) return `${limit} fits ${at.fittingPages}`;
+  const small = at.stateBytes < 2 ** 20;
+  const size = small ? `${trimmed(at.stateBytes / 2 ** 10)} KiB` : `${trimmed(at.stateBytes / 2 ** 20)} MiB`;
+  const state = `${size} of device state`;
+  return at.fittingPages < 0 ? `${limit} does not fit ${state}` : `${limit} fits ${at.fittingPages} beside ${state}`;
 }
 
 function trend(last: readonly RoundResult[], at: Situation): string {

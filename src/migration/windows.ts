@@ -3,7 +3,7 @@ import type { Oracle, OracleTotals } from '../oracle/oracle.ts';
 import type { Tracker } from '../tracker/tracker.ts';
 import type { CpuWindow, EventBatch } from '../workload/recording.ts';
 import { exact, exactPositive } from './exact.ts';
-import { feed, firstLaterThan } from './feed.ts';
+import { Feed, firstLaterThan } from './feed.ts';
 import { PAGE_BYTES } from './page-bytes.ts';
 
 export interface WindowsOptions {
@@ -36,21 +36,27 @@ export interface WindowsOutcome extends OracleTotals {
  * The memory access pattern without a migration: reads and clears at a fixed interval. Window k holds what happens in
  * [k W, (k+1) W), so an event just at a border belongs to the later window (unlike a migration's rounds). Every window is
  * read, empty ones and the last, partial one included. A page counts as stale when a device wrote it and no later window
- * reported it, as if each window copied what it reported. The CPU log plays no part.
+ * reported it, as if each window copied what it reported. The CPU log plays no part. With a tracker that resizes leaves a read
+ * waits until nothing is under way, and one that splits lasts; the next window ends at its time all the same, or right after.
  */
 export class Windows {
   readonly #options: WindowsOptions;
+  readonly #feed: Feed;
   readonly #report: Bitmap;
   #state: 'new' | 'running' | 'done' = 'new';
   #nowNs = 0;
   /** Windows that are over. */
   #count = 0;
   #endNs: number;
+  /** The last read lasted, or a split was under way, until then. */
+  #freeNs = 0;
+  #reading = false;
 
   /** @throws RangeError when `windowNs` is not a whole number of at least 1, or bitmap and oracle differ in size. */
   constructor(options: WindowsOptions) {
     this.#options = options;
     this.#endNs = exactPositive('windowNs', options.windowNs);
+    this.#feed = new Feed(options.tracker, options.oracle);
     this.#report = options.newBitmap();
     if (this.#report.pages !== options.oracle.pages) {
       throw new RangeError(
@@ -75,14 +81,13 @@ export class Windows {
   dma(batch: EventBatch, offsetNs: number): void {
     if (batch.count === 0) return;
     this.#arrive(batch.timeNs[0] + offsetNs);
-    const { tracker, oracle } = this.#options;
     let begin = 0;
     for (;;) {
-      const end = firstLaterThan(batch, begin, this.#endNs - 1 - offsetNs);
-      feed(tracker, oracle, batch, begin, end);
+      const end = firstLaterThan(batch, begin, this.#nextNs() - 1 - offsetNs);
+      this.#feed.events(batch, begin, end, offsetNs);
       begin = end;
       if (begin === batch.count) break;
-      this.#close();
+      this.#happen();
     }
     this.#nowNs = batch.timeNs[batch.count - 1] + offsetNs;
   }
@@ -99,7 +104,12 @@ export class Windows {
   inputEnded(timeNs: number): void {
     if (this.done) return;
     this.#arrive(timeNs);
-    this.#close();
+    this.#finishSteps();
+    // Windows that waited for a read are over as well.
+    for (let last = false; !last; this.#finishSteps()) {
+      last = this.#endNs > timeNs;
+      this.#close();
+    }
     this.#state = 'done';
   }
 
@@ -118,15 +128,38 @@ export class Windows {
     if (!Number.isSafeInteger(timeNs) || timeNs < this.#nowNs) {
       throw new RangeError(`time is ${timeNs} ns; it must be a whole number and not before ${this.#nowNs} ns`);
     }
-    while (this.#endNs <= timeNs) this.#close();
+    while (this.#nextNs() <= timeNs) this.#happen();
     this.#nowNs = timeNs;
   }
 
+  /** When what comes next besides events happens, before those of that moment: a step, or the end of a window. */
+  #nextNs(): number {
+    const stepNs = this.#feed.nextStepNs;
+    return stepNs === Infinity ? Math.max(this.#endNs, this.#freeNs) : stepNs;
+  }
+
+  #happen(): void {
+    const nowNs = this.#nextNs();
+    if (this.#feed.nextStepNs === Infinity) return this.#close();
+    if (!this.#feed.step()) return;
+    this.#freeNs = nowNs;
+    if (this.#reading) this.#returned();
+  }
+
+  /** What is under way ends, with no more DMA in between. */
+  #finishSteps(): void {
+    while (this.#feed.nextStepNs !== Infinity) this.#happen();
+  }
+
   #close(): void {
-    const { tracker, oracle, windowNs } = this.#options;
     this.#report.clear();
-    oracle.begin();
-    tracker.report(this.#report);
+    this.#reading = true;
+    if (this.#feed.read(this.#report, Math.max(this.#endNs, this.#freeNs))) this.#returned();
+  }
+
+  #returned(): void {
+    const { oracle, windowNs } = this.#options;
+    this.#reading = false;
     const words = this.#report.words();
     oracle.judge(words);
     oracle.copied(words);

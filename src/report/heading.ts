@@ -15,6 +15,9 @@ export function heading(result: CompareResult, width: number): string[] {
       ? wrap(windowsPlan(options), width, 'Windows    ')
       : wrap(migrationPlan(options), width, 'Migration  ')),
     ...wrap(setup(options), width, 'Set-up     '),
+    ...(options.qemu?.chosen ?? []).flatMap(({ tracker, uses, why }) =>
+      wrap(`${printable(tracker)} comes down to ${printable(uses)}: ${printable(why)}`, width, 'QEMU       '),
+    ),
   ];
 }
 
@@ -29,6 +32,7 @@ function migrationPlan(options: OptionsResult): string {
     `link ${formatRate(options.linkBitsPerSecond)}`,
     `downtime limit ${formatDuration(options.downtimeLimitNs)}`,
     `cap ${formatDuration(options.capNs)}`,
+    ...(options.deviceState === null ? [] : [`device state ${printable(options.deviceState)}`]),
     options.cpuLog
       ? "pages dirtied by the guest's CPUs included"
       : "no log of the guest's CPUs: only device writes count",

@@ -1,10 +1,13 @@
 import type {
   CompareResult,
   CostParameterResult,
+  DeviceStateResult,
   InputSummary,
   MigrationRow,
   ModelledCost,
   OptionsResult,
+  ResizeResult,
+  ResizeWork,
   RoundResult,
   RowBase,
   WindowsResult,
@@ -73,6 +76,11 @@ function optionsOf(options: OptionsResult): OptionsResult {
     mode: options.mode,
     trackers: options.trackers,
     leaf: options.leaf,
+    qemu: options.qemu && {
+      devices: options.qemu.devices,
+      chosen: options.qemu.chosen.map(({ tracker, uses, why }) => ({ tracker, uses, why })),
+    },
+    deviceState: options.deviceState,
     pageSize: options.pageSize,
     ramBytes: options.ramBytes,
     loop: options.loop,
@@ -107,6 +115,33 @@ function rowBaseOf(row: RowBase): RowBase {
     reportedPages: row.reportedPages,
     extraBytesSent: row.extraBytesSent,
     mappedBytes: row.mappedBytes,
+    resize: row.resize && resizeOf(row.resize),
+  };
+}
+
+function resizeOf(resize: ResizeResult): ResizeResult {
+  return {
+    update: resize.update,
+    split: resize.split,
+    merge: resize.merge,
+    fault: resize.fault,
+    splitting: resizeWorkOf(resize.splitting),
+    merging: resize.merging && resizeWorkOf(resize.merging),
+  };
+}
+
+function resizeWorkOf(work: ResizeWork): ResizeWork {
+  return {
+    leaves: work.leaves,
+    windows: work.windows,
+    windowNs: work.windowNs,
+    faults: work.faults,
+    lostBytes: work.lostBytes,
+    stalls: work.stalls,
+    stalledNs: work.stalledNs,
+    deepestQueue: work.deepestQueue,
+    flushes: work.flushes,
+    durationNs: work.durationNs,
   };
 }
 
@@ -120,6 +155,7 @@ function migrationRowOf(row: MigrationRow): MigrationRow {
     converged: row.converged,
     reason: row.reason,
     why: row.why,
+    deviceState: row.deviceState && deviceStateOf(row.deviceState),
     iotlb: iotlbOf(row.iotlb),
     modelled: modelledOf(row.modelled),
   };
@@ -131,6 +167,17 @@ function windowsRowOf(row: WindowsRow): WindowsRow {
     windows: windowsOf(row.windows),
     iotlb: iotlbOf(row.iotlb),
     modelled: modelledOf(row.modelled),
+  };
+}
+
+function deviceStateOf(state: DeviceStateResult): DeviceStateResult {
+  return {
+    devices: state.devices,
+    bytes: state.bytes,
+    preCopyBytes: state.preCopyBytes,
+    stopCopyLength: state.stopCopyLength,
+    stopCopyBytes: state.stopCopyBytes,
+    rounds: state.rounds,
   };
 }
 

@@ -1,8 +1,10 @@
 import type { MigrationRow, OptionsResult, Reason } from '../compare/result.ts';
 import { CPU_ONLY, missedByIgnoring } from './cpu-only.ts';
+import { deviceStateSentences } from './device-state.ts';
 import { nameRows } from './name-rows.ts';
 import { overReportSentences } from './over-report.ts';
 import { formatBytes, formatDuration, formatPages, formatRange, leafBytes } from '../units/quantity.ts';
+import { resizeSentences } from './resize-conclusion.ts';
 import { soundnessSentences } from './soundness.ts';
 
 const PAGE = 4096;
@@ -22,7 +24,9 @@ export function migrationConclusion(rows: readonly MigrationRow[], options: Opti
     ...defects,
     verdicts(rows, options),
     ...silence(rows),
+    ...deviceStateSentences(rows),
     ...overReportSentences(rows, (group) => consequence(group, rows)),
+    ...resizeSentences(rows, options),
     ...rows.filter((row) => row.tracker === CPU_ONLY).map((row) => cpuOnly(row, rows)),
   ];
 }

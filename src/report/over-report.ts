@@ -27,7 +27,16 @@ function reported(group: readonly RowBase[]): string {
 }
 
 function isCoarse(row: RowBase): boolean {
-  return row.tracker.startsWith('iommu:') && (leafBytes(row.leaf) ?? 0) > PAGE;
+  return row.tracker.startsWith('iommu:') && !row.resize && (leafBytes(row.leaf) ?? 0) > PAGE;
+}
+
+/** What a leaf that is split later stands for until then. */
+function splitClause<Row extends RowBase>(
+  split: readonly Row[],
+  rows: readonly Row[],
+  consequence: Consequence<Row>,
+): string {
+  return `until its leaf is split a written byte still marks all of it, which made ${nameRows(split, rows)} report ${reported(split)}${consequence(split)}`;
 }
 
 /** `at 2M one written byte marks 512 pages, which made iommu:* at 2M report 23.5 times …`, one clause per leaf size. */
@@ -61,9 +70,14 @@ export function overReportSentences<Row extends RowBase>(
   const type1 = rows.filter((row) => row.tracker === TYPE1);
   const over = rows.filter((row) => row.tracker !== TYPE1 && row.overReportedPages > 0);
   const coarse = over.filter(isCoarse);
-  const others = over.filter((row) => !isCoarse(row));
+  const split = over.filter((row) => row.resize);
+  const others = over.filter((row) => !isCoarse(row) && !row.resize);
   const clauses = coarseClauses(coarse, rows, consequence);
   if (clauses.length > 0) clauses[0] = `A dirty bit stands for a whole leaf: ${clauses[0]}`;
+  if (split.length > 0) {
+    const clause = splitClause(split, rows, consequence);
+    clauses.push(clauses.length === 0 ? `U${clause.slice(1)}` : clause);
+  }
   if (others.length > 0) {
     const start = clauses.length === 0 ? 'Over' : 'over';
     clauses.push(`${start}-reporting made ${nameRows(others, rows)} report ${reported(others)}${consequence(others)}`);

@@ -3,6 +3,7 @@ import { layOut, type Column } from './columns.ts';
 import { conclusion } from './conclusion.ts';
 import { heading } from './heading.ts';
 import { formatCount, formatDuration, formatIn, formatRatio } from '../units/quantity.ts';
+import { RESIZE_COLUMNS, RESIZE_LEGEND } from './resize-columns.ts';
 import { rowsOf } from './rows.ts';
 import { wrap } from './wrap.ts';
 
@@ -34,11 +35,16 @@ export function toTable(result: CompareResult, options: TableOptions = {}): stri
   }
   const found = rowsOf(result);
   const ramBytes = result.options.ramBytes;
+  const resizing = found.rows.some((row) => row.resize);
+  const more = resizing ? RESIZE_COLUMNS : [];
   const table =
     found.mode === 'windows'
-      ? layOut(WINDOWS_COLUMNS, found.rows, width, KEY_COLUMNS.length)
-      : layOut(migrationColumns(ramBytes), found.rows, width, KEY_COLUMNS.length);
-  const legend = found.mode === 'windows' ? WINDOWS_LEGEND : MIGRATION_LEGEND;
+      ? layOut([...WINDOWS_COLUMNS, ...more], found.rows, width, KEY_COLUMNS.length)
+      : layOut([...migrationColumns(ramBytes), ...more], found.rows, width, KEY_COLUMNS.length);
+  const legend = [
+    ...(found.mode === 'windows' ? WINDOWS_LEGEND : MIGRATION_LEGEND),
+    ...(resizing ? RESIZE_LEGEND : []),
+  ];
   return [
     ...heading(result, width),
     '',

@@ -3,6 +3,7 @@ import { CPU_ONLY, missedByIgnoring } from './cpu-only.ts';
 import { nameRows } from './name-rows.ts';
 import { overReportSentences } from './over-report.ts';
 import { formatBytes, formatCount, formatDuration, formatPages } from '../units/quantity.ts';
+import { resizeSentences } from './resize-conclusion.ts';
 import { soundnessSentences } from './soundness.ts';
 
 /** Sentences on at least one row of reads at a fixed interval. */
@@ -11,6 +12,7 @@ export function windowsConclusion(rows: readonly WindowsRow[], result: CompareRe
     ...soundnessSentences(rows),
     ...exactRows(rows, result),
     ...overReportSentences(rows, () => ''),
+    ...resizeSentences(rows, result.options),
     ...rows.filter((row) => row.tracker === CPU_ONLY).map(cpuOnly),
   ];
 }

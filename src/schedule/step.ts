@@ -1,3 +1,5 @@
+import { IommuError } from '../errno/error.ts';
+
 /** An atomic step that an operation is about to take. */
 export interface Step {
   /** What the step does, for witnesses: `clear`, `invalidate`, `complete`, `translate`, `land`, … */
@@ -12,12 +14,20 @@ export interface Step {
  */
 export type Steps<T> = Generator<Step, T, void>;
 
-/** Takes all steps at once, as where nothing else runs. A step that would have to wait is an error then. */
+/**
+ * Takes all steps at once, as where nothing else runs. EBUSY: a step would have to wait, for DMA that is taken step by
+ * step; the operation is given up there.
+ */
 export function runWhole<T>(steps: Steps<T>): T {
   for (let next = steps.next(); ; next = steps.next()) {
     if (next.done) return next.value;
     if (next.value.ready && !next.value.ready()) {
-      throw new Error(`step '${next.value.what}' waits for something that is still under way`);
+      steps.return(undefined as T);
+      throw new IommuError(
+        'EBUSY',
+        'runWhole',
+        `step '${next.value.what}' waits for something that is still under way; take the steps of both in turn`,
+      );
     }
   }
 }

@@ -1,11 +1,12 @@
 import type { Bitmap } from '../bitmap/bitmap.ts';
 import type { Core } from '../core/core.ts';
-import type { DeviceLog } from '../device/device-log.ts';
 import { IommuError } from '../errno/error.ts';
 import type { Iommu } from '../iommu/iommu.ts';
 import type { Requester } from '../iommu/requester.ts';
 import type { IovaRange } from '../vfio/combine-ranges.ts';
-import { logPageSize, stallsOf, type DeviceProfile } from '../vfio/device-profile.ts';
+import { VfioDevice } from '../vfio/device.ts';
+import { logPageSize, type DeviceProfile } from '../vfio/device-profile.ts';
+import type { DmaLogging } from '../vfio/dma-logging.ts';
 import { rangesToLog } from '../vfio/log-ranges.ts';
 import type { EventBatch } from '../workload/recording.ts';
 import { ClippedReport } from './clipped-report.ts';
@@ -31,6 +32,12 @@ function checkCover(ranges: readonly IovaRange[], ramBytes: number): void {
   throw new IommuError('EINVAL', 'device logging', `ranges leave out RAM from ${covered} on; they must cover it all`);
 }
 
+/** A device of the workload. */
+interface Logging {
+  readonly requester: Requester;
+  readonly vfio: VfioDevice;
+}
+
 /**
  * Device-provided logging: each device keeps a log of the pages that it writes, and the reports are ORed
  * (VFIO_DEVICE_FEATURE_DMA_LOGGING_*).
@@ -46,13 +53,11 @@ export class DeviceLoggingTracker implements Tracker {
   readonly #profile: DeviceProfile;
   readonly #pageSize: number;
   readonly #ranges: readonly IovaRange[];
-  readonly #devices: { requester: Requester; log: DeviceLog }[] = [];
+  readonly #devices: Logging[] = [];
   readonly #clipped: ClippedReport;
   readonly #deviceCount: number;
   #queries = 0;
   #commands = 0;
-  #records = 0;
-  #stalls = 0;
 
   constructor(options: DeviceLoggingOptions) {
     this.name = options.profile.name;
@@ -87,11 +92,11 @@ export class DeviceLoggingTracker implements Tracker {
   /** A device's log begins with its first write: until then it would be empty. */
   start(): void {
     for (const device of this.#devices) {
+      device?.vfio.close();
       device?.requester.close();
-      device?.log.close();
     }
     this.#devices.length = 0;
-    this.#queries = this.#commands = this.#records = this.#stalls = 0;
+    this.#queries = this.#commands = 0;
   }
 
   feed(batch: EventBatch, begin: number, end: number): void {
@@ -103,16 +108,10 @@ export class DeviceLoggingTracker implements Tracker {
     this.#queries++;
     this.#commands += this.#deviceCount;
     this.#clipped.read(into, (bitmap, length) => {
-      for (const device of this.#devices) if (device) this.#reportDevice(device.log, bitmap, length);
+      for (const device of this.#devices) {
+        device?.vfio.dmaLoggingReport({ iova: 0, length, pageSize: 4096, bitmap });
+      }
     });
-  }
-
-  #reportDevice(log: DeviceLog, into: Bitmap, length: number): void {
-    const before = log.pagesReported;
-    log.report({ iova: 0, length, into });
-    const records = log.pagesReported - before;
-    this.#records += records;
-    this.#stalls += stallsOf(this.#profile, records);
   }
 
   get work(): TrackerWork {
@@ -120,8 +119,8 @@ export class DeviceLoggingTracker implements Tracker {
       ...NO_WORK,
       queries: this.#queries,
       reportCommands: this.#commands,
-      logEntriesRead: this.#records,
-      stalls: this.#stalls,
+      logEntriesRead: this.#sum(({ records }) => records),
+      stalls: this.#sum(({ stalls }) => stalls),
     };
   }
 
@@ -133,11 +132,17 @@ export class DeviceLoggingTracker implements Tracker {
 
   readonly #requester = (index: number): Requester => (this.#devices[index] ?? this.#add(index)).requester;
 
-  #add(index: number): { requester: Requester; log: DeviceLog } {
+  #add(index: number): Logging {
+    const [core, iommu, profile] = [this.#core, this.#iommu, this.#profile];
+    const requester = iommu.attach(index);
+    const vfio = new VfioDevice({ logging: { core, requester, iommu, profile } });
     const ranges = this.#ranges.map(({ iova, last }) => ({ iova, length: last - iova + 1 }));
-    const log = this.#core.deviceLog({ ranges, pageSize: this.#pageSize }, this.#iommu);
-    const requester = this.#iommu.attach(index);
-    requester.logTo(log);
-    return (this.#devices[index] = { requester, log });
+    vfio.dmaLoggingStart({ pageSize: this.#pageSize, ranges });
+    return (this.#devices[index] = { requester, vfio });
+  }
+
+  /** A counter of the devices' logs, summed. */
+  #sum(counter: (logging: DmaLogging) => number): number {
+    return this.#devices.reduce((sum, { vfio }) => sum + counter(vfio.logging!), 0);
   }
 }

@@ -2,8 +2,8 @@ import { READ, WRITE } from '../iommu/access.ts';
 import type { Requester } from '../iommu/requester.ts';
 import { FIRST_READ_OP, type EventBatch } from '../workload/recording.ts';
 
-/** The most that one request asks for; a longer event becomes several. */
-const MAX_REQUEST = 2 ** 31;
+/** The most that one request asks for, bytes; a longer event becomes several. */
+export const MAX_REQUEST = 2 ** 31;
 
 /** Posts events [begin, end) of a batch, event by event, from the device that did it. `reads`: also those that read. */
 export function postBatch(

@@ -1,13 +1,18 @@
 import type { Bitmap } from '../bitmap/bitmap.ts';
 import type { Core } from '../core/core.ts';
 import { READ, WRITE } from '../iommu/access.ts';
-import type { Domain } from '../iommu/domain.ts';
 import type { FormatInfo } from '../iommu/formats.ts';
 import type { Iommu } from '../iommu/iommu.ts';
+import type { Fault } from '../iommu/fault.ts';
 import type { Requester } from '../iommu/requester.ts';
+import type { Steps } from '../schedule/step.ts';
 import type { EventBatch } from '../workload/recording.ts';
 import { ClippedReport } from './clipped-report.ts';
-import { postBatch } from './post-batch.ts';
+import { LeafResizing } from './leaf-resizing.ts';
+import { MAX_REQUEST, postBatch } from './post-batch.ts';
+import type { ResizeStrategy } from './resize-strategy.ts';
+import type { DmaEvent } from './stalled-dma.ts';
+import { TrackedHwpt } from './tracked-hwpt.ts';
 import { NO_WORK, type IotlbCounters, type Tracker, type TrackerWork } from './tracker.ts';
 
 /** IOTLB of the comparison, one for the domain. */
@@ -21,20 +26,35 @@ export interface SystemIommuOptions {
   /** As people write it: `4K`. */
   readonly leaf: string;
   readonly ramBytes: number;
+  /** How leaves come down to the format's smallest ones. Default: they stay as they are. */
+  readonly resize?: ResizeOptions;
+}
+
+/** A strategy, the name that its tracker has with it, and what a completed invalidation takes, whole ns. */
+export interface ResizeOptions {
+  readonly name: string;
+  readonly strategy: ResizeStrategy;
+  readonly flushNs: number;
+}
+
+/** Bytes of the leaves that splitting ends at: 4 KiB, or the granule. */
+export function smallestLeaf(format: FormatInfo): number {
+  return format.leafSizes[0];
 }
 
 /**
  * System IOMMU dirty tracking: the dirty bits that hardware keeps in the I/O page table, through an IOTLB that caches them.
- * One domain for all devices; [0, ram) is mapped read-write, IOVA = GPA = HPA, with leaves of one size, rounded up.
+ * One HWPT of iommufd for all devices; [0, ram) is mapped read-write, IOVA = GPA = HPA, with leaves of one size, rounded up.
+ * With a `resize` strategy they are split on the way, for which iommufd has no command: that is the driver's part.
  */
 export class SystemIommuTracker implements Tracker {
   readonly name: string;
   readonly claims = 'sound';
   readonly leaf: string;
   readonly mappedBytes: number;
+  readonly resizing?: LeafResizing;
   readonly #iommu: Iommu;
-  readonly #domain: Domain;
-  readonly #devices: Requester[] = [];
+  readonly #hwpt: TrackedHwpt;
   readonly #clipped: ClippedReport;
   #queries = 0;
   #atStart = { hits: 0, misses: 0, invalidations: 0 };
@@ -43,41 +63,42 @@ export class SystemIommuTracker implements Tracker {
   #coldMisses: number | undefined;
 
   constructor(options: SystemIommuOptions) {
-    this.name = `iommu:${options.format.name}`;
+    const { resize } = options;
+    this.name = resize?.name ?? `iommu:${options.format.name}`;
     this.leaf = options.leaf;
     this.mappedBytes = Math.ceil(options.ramBytes / options.leafBytes) * options.leafBytes;
     this.#clipped = new ClippedReport(options.core, this.mappedBytes);
     this.#iommu = options.core.iommu({ iotlb: COMPARED_IOTLB, requests: 8192 });
-    this.#domain = this.#iommu.domain({
-      format: options.format.name,
-      ...(options.format.granule ? { granule: options.format.granule } : {}),
-      dirtyTracking: true,
-      leafSizes: [options.leafBytes],
+    const smallest = smallestLeaf(options.format);
+    this.#hwpt = new TrackedHwpt({
+      core: options.core,
+      iommu: this.#iommu,
+      format: options.format,
+      leafSizes: [...new Set([smallest, options.leafBytes])],
+      mappedBytes: this.mappedBytes,
+      ...(resize && { update: resize.strategy.update }),
+      ...(resize?.strategy.split === 'lazy' && { splitTo: smallest }),
     });
-    this.#domain.map({ iova: 0, pa: 0, length: this.mappedBytes, access: READ | WRITE });
+    if (resize) this.resizing = new LeafResizing(resize.strategy, this.#resizable(options), resize.flushNs);
   }
 
   start(): void {
-    this.#domain.setDirtyTracking(true);
+    this.#hwpt.enable();
     const { hits, misses, invalidations } = this.#iommu.counters;
     this.#atStart = { hits, misses, invalidations };
-    this.#entriesAtStart = this.#domain.entriesRead;
+    this.#entriesAtStart = this.#hwpt.domain.entriesRead;
+    this.resizing?.start(0);
   }
 
   feed(batch: EventBatch, begin: number, end: number): void {
     postBatch(this.#device, batch, begin, end, true);
     if (this.#iommu.run() === 0) return;
-    const [fault] = this.#iommu.takeFaults().faults;
-    throw new Error(
-      `${this.name}: DMA faulted (${fault.reason}) at ${fault.iova}, which the set-up maps; this is a defect`,
-    );
+    throw this.#defect(this.#iommu.takeFaults().faults[0]);
   }
 
   report(into: Bitmap): void {
     this.#queries++;
-    const before = this.#iommu.counters;
-    this.#clipped.read(into, (bitmap, length) => this.#domain.readAndClearDirty({ iova: 0, length, into: bitmap }));
-    if (this.#iommu.counters.invalidations > before.invalidations) this.#coldMisses ??= before.misses;
+    this.#watch(() => this.#clipped.read(into, (bitmap, length) => this.#hwpt.read(bitmap, length)));
   }
 
   get iotlb(): IotlbCounters {
@@ -94,18 +115,69 @@ export class SystemIommuTracker implements Tracker {
     return {
       ...NO_WORK,
       queries: this.#queries,
-      entriesRead: this.#domain.entriesRead - this.#entriesAtStart,
+      entriesRead: this.#hwpt.domain.entriesRead - this.#entriesAtStart,
       flushes: this.iotlb.invalidations,
       iotlbMisses: misses - (this.#coldMisses ?? misses),
     };
   }
 
   close(): void {
-    for (const device of this.#devices) device?.close();
-    this.#domain.close();
+    this.#hwpt.close();
     this.#clipped.close();
     this.#iommu.close();
   }
 
-  readonly #device = (index: number): Requester => (this.#devices[index] ??= this.#iommu.attach(index, this.#domain));
+  /** What resizing does to the domain. */
+  #resizable({ format, leafBytes }: SystemIommuOptions) {
+    const { domain } = this.#hwpt;
+    const smallest = smallestLeaf(format);
+    const read = (into: Bitmap, length: number) => this.#hwpt.readSteps(into, length);
+    return {
+      splitSteps: () => this.#watched(domain.splitSteps(0, this.mappedBytes, smallest)),
+      readSteps: (into: Bitmap) => {
+        this.#queries++;
+        return this.#watched(this.#clipped.readSteps(into, read));
+      },
+      mergeSteps: () => this.#watched(domain.mergeSteps(0, this.mappedBytes, leafBytes)),
+      get counts() {
+        return domain.resizes;
+      },
+      attempt: (event: DmaEvent) => this.#attempt(event),
+    };
+  }
+
+  /** One DMA event on its own; the bytes that came before a broken leaf. */
+  #attempt({ device, writes, address, length }: DmaEvent): number {
+    for (let done = 0; done < length; done += MAX_REQUEST) {
+      const piece = Math.min(length - done, MAX_REQUEST);
+      this.#device(device).post(address + done, piece, writes ? WRITE : READ);
+      if (this.#iommu.run() === 0) continue;
+      const [fault] = this.#iommu.takeFaults().faults;
+      if (fault.reason !== 'translation') throw this.#defect(fault);
+      return Number(fault.iova) - address;
+    }
+    return length;
+  }
+
+  /** Takes a step that may invalidate. */
+  #watch<T>(step: () => T): T {
+    const before = this.#iommu.counters;
+    const result = step();
+    if (this.#iommu.counters.invalidations > before.invalidations) this.#coldMisses ??= before.misses;
+    return result;
+  }
+
+  *#watched(steps: Steps<void>): Steps<void> {
+    for (;;) {
+      const next = this.#watch(() => steps.next());
+      if (next.done) return;
+      yield next.value;
+    }
+  }
+
+  #defect({ reason, iova }: Fault): Error {
+    return new Error(`${this.name}: DMA faulted (${reason}) at ${iova}, which the set-up maps; this is a defect`);
+  }
+
+  readonly #device = (index: number): Requester => this.#hwpt.requester(index);
 }

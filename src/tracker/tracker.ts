@@ -1,5 +1,6 @@
 import type { Bitmap } from '../bitmap/bitmap.ts';
 import type { EventBatch } from '../workload/recording.ts';
+import type { Resizing } from './resizing.ts';
 
 /** What a tracker says of itself: never misses a written page, may miss one, or says nothing at all. */
 export type Claim = 'sound' | 'unsound' | 'none';
@@ -52,6 +53,8 @@ export interface Tracker {
   report(into: Bitmap): void;
   readonly iotlb: IotlbCounters;
   readonly work: TrackerWork;
+  /** Changes of leaf sizes that take time while devices go on; the tracker's clock starts at 0 with `start()`. */
+  readonly resizing?: Resizing;
   /** Gives all memory back. */
   close(): void;
 }

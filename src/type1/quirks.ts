@@ -1,15 +1,5 @@
 import type { Quirks } from '../iommu/quirks.ts';
-
-/** A place where Linux does what a clean model would not repeat. */
-export interface Type1Quirk {
-  readonly name: string;
-  /** What `quirks: 'strict'` does. */
-  readonly strict: string;
-  /** What `quirks: 'linux-6.12'` does. */
-  readonly 'linux-6.12': string;
-  /** The test that shows both, in test/type1/quirks.test.ts. */
-  readonly test: string;
-}
+import type { LinuxQuirk } from '../uapi/linux-quirk.ts';
 
 /** The quirks of type1 (drivers/vfio/vfio_iommu_type1.c); each has a test that shows both sides. */
 export const TYPE1_QUIRKS = [
@@ -91,7 +81,7 @@ export const TYPE1_QUIRKS = [
     'linux-6.12': 'EINVAL too: undefined in the kernel, which looks for the lowest set bit of 0.',
     test: 'page size 0',
   },
-] as const satisfies readonly Type1Quirk[];
+] as const satisfies readonly LinuxQuirk[];
 
 /** The name of a quirk. */
 export type Type1QuirkName = (typeof TYPE1_QUIRKS)[number]['name'];

@@ -1,7 +1,7 @@
 import type { AddressSpace } from '../address-space/address-space.ts';
 import { IommuError } from '../errno/error.ts';
+import { mayFail, type FailPoint } from '../errno/fail-point.ts';
 import type { BackingDomain } from './backing-domain.ts';
-import type { FailPoint } from './fail-point.ts';
 import type { Type1Group } from './group.ts';
 import { MappingTree } from './mapping-tree.ts';
 import { hasQuirk, type Type1QuirkName } from './quirks.ts';
@@ -56,8 +56,7 @@ export class Type1State {
 
   /** A place at which the operation may be made to fail. */
   mayFail(op: string, what: FailPoint, of: string): void {
-    const code = this.#options.fail?.(what);
-    if (code) throw new IommuError(code, op, `${of} failed, as the option 'fail' asked for`);
+    mayFail(this.#options.fail, op, what, of);
   }
 
   /** log2 of the smallest page: the unit of alignment and of dirty bitmaps. */

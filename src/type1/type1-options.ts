@@ -1,6 +1,6 @@
 import type { AddressSpace } from '../address-space/address-space.ts';
+import type { Fail } from '../errno/fail-point.ts';
 import type { Quirks } from '../iommu/quirks.ts';
-import type { Fail } from './fail-point.ts';
 
 /** What a container is opened with. */
 export interface Type1Options {

@@ -1,6 +1,7 @@
 import type { AddressSpace } from '../address-space/address-space.ts';
 import { Bitmap } from '../bitmap/bitmap.ts';
 import { IommuError } from '../errno/error.ts';
+import type { Quirks } from '../iommu/quirks.ts';
 import { runWhole, type Steps } from '../schedule/step.ts';
 import { readStruct, resultOf, type IoctlArg } from '../uapi/envelope.ts';
 import type { StructOf } from '../uapi/struct.ts';
@@ -16,7 +17,6 @@ import { checkReport, readLogRanges } from './log-request.ts';
 import type { MigrationDriver } from './migration-driver.ts';
 import { MigrationMachine } from './migration-machine.ts';
 import { NO_USER_MEMORY } from './no-user-memory.ts';
-import type { VfioQuirks } from './quirks.ts';
 
 /** What a device offers; features of a part that is not there are ENOTTY. */
 export interface VfioDeviceOptions {
@@ -34,7 +34,7 @@ export interface VfioDeviceOptions {
    */
   readonly bound?: boolean;
   /** Default `strict`; see VFIO_QUIRKS. */
-  readonly quirks?: VfioQuirks;
+  readonly quirks?: Quirks;
 }
 
 /** A DMA_LOGGING_START. */
@@ -76,7 +76,7 @@ export class VfioDevice {
   readonly machine: MigrationMachine | undefined;
   readonly logging: DmaLogging | undefined;
   readonly #addressSpace: AddressSpace;
-  readonly #quirks: VfioQuirks;
+  readonly #quirks: Quirks;
   #bound: boolean;
   #open = true;
 

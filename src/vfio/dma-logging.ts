@@ -131,14 +131,13 @@ export class DmaLogging {
     this.#live();
     const { core, addressSpace } = this.#options;
     const target = new UserTarget(core, addressSpace, query, bitmap);
-    if (checked && !target.bitmap.pin()) {
+    if (checked && !target.bitmap.writable()) {
       const where = typeof bitmap === 'bigint' ? `at ${hex(bitmap)}` : `in the ${bitmap.length} bytes given`;
       throw new IommuError('EFAULT', REPORT, `the bitmap, ${target.bits} bits, cannot be written ${where}`);
     }
-    try {
-      yield* this.#report(query, target);
-    } finally {
-      target.bitmap.unpin();
+    yield* this.#report(query, target);
+    if (checked && !target.bitmap.complete) {
+      throw new IommuError('EFAULT', REPORT, 'the bitmap could be written at first, and not to its end');
     }
   }
 
@@ -171,6 +170,7 @@ export class DmaLogging {
 
   /** Marks what is owed of [first, last]; a log page that is only partly inside stays owed. */
   #reportOwed(session: Session, target: ReportTarget, first: bigint, last: bigint): void {
+    if (session.owed.intervals.length === 0) return;
     for (const piece of session.owed.pieces(first, last)) if (piece.value) target.mark(piece.first, piece.last);
     const page = BigInt(session.pageSize);
     const from = (first + page - 1n) & -page;

@@ -1,5 +1,6 @@
 import type { AddressSpace } from '../address-space/address-space.ts';
 import { IommuError } from '../errno/error.ts';
+import type { Quirks } from '../iommu/quirks.ts';
 import { readStruct } from '../uapi/envelope.ts';
 import type { StructOf } from '../uapi/struct.ts';
 import {
@@ -9,7 +10,6 @@ import {
 } from '../uapi/vfio.ts';
 import { hex } from '../wasm/address.ts';
 import type { IovaRange } from './combine-ranges.ts';
-import type { VfioQuirks } from './quirks.ts';
 
 /** Most ranges that one DMA_LOGGING_START takes: a page of 4 KiB of them. */
 export const MOST_LOG_RANGES = 4096 / VfioDeviceFeatureDmaLoggingRange.size;
@@ -30,7 +30,7 @@ function isPowerOfTwo(value: bigint): boolean {
 export function readLogRanges(
   space: AddressSpace,
   control: StructOf<typeof VfioDeviceFeatureDmaLoggingControl>,
-  quirks: VfioQuirks,
+  quirks: Quirks,
 ): IovaRange<bigint>[] {
   const { numRanges, pageSize } = control;
   if (numRanges === 0) throw new IommuError('EINVAL', START, 'num_ranges is 0; it must be at least 1');
@@ -59,13 +59,7 @@ export function readLogRanges(
   return ranges.filter(({ iova, last }) => iova <= last);
 }
 
-function checkRange(
-  name: string,
-  iova: bigint,
-  length: bigint,
-  pageSize: bigint,
-  quirks: VfioQuirks,
-): IovaRange<bigint> {
+function checkRange(name: string, iova: bigint, length: bigint, pageSize: bigint, quirks: Quirks): IovaRange<bigint> {
   // A page size of 0 gives a mask of ones.
   const mask = (pageSize - 1n) & MAX;
   if (((iova | length) & mask) !== 0n) {

@@ -70,6 +70,8 @@ export interface MigrationDriver extends MigrationHooks {
   dataSize(): number | bigint;
   /** Back to how a device runs after it was opened. */
   reset(): void;
+  /** The user closes the device: what a session holds is given back. */
+  close?(): void;
   /** Asked after an arc has failed: true where the device is in no defined state, so that only reset helps. */
   readonly inError?: boolean;
   /**

@@ -91,6 +91,11 @@ export class MigrationMachine {
 
   /** Ends the session, as where the user closes the device. */
   close(): void {
+    this.#endSession();
+    this.#driver.close?.();
+  }
+
+  #endSession(): void {
     this.#session?.disable();
     this.#session = undefined;
   }
@@ -119,7 +124,7 @@ export class MigrationMachine {
   }
 
   #enter(state: DeviceState): void {
-    if (streamOf(state) === undefined) this.close();
+    if (streamOf(state) === undefined) this.#endSession();
     this.#state = state;
   }
 }

@@ -2,10 +2,10 @@ import type { AddressSpace } from '../address-space/address-space.ts';
 import type { Bitmap } from '../bitmap/bitmap.ts';
 import type { Core } from '../core/core.ts';
 import type { DeviceLog } from '../device/device-log.ts';
+import { UserBitmap } from '../iommufd/user-bitmap.ts';
 import type { Steps } from '../schedule/step.ts';
 import type { UserPointer } from '../uapi/user-pointer.ts';
 import type { IovaRange } from './combine-ranges.ts';
-import { UserBitmap } from './user-bitmap.ts';
 
 /** Where a REPORT goes to. */
 export interface ReportTarget {
@@ -66,7 +66,7 @@ export class UserTarget implements ReportTarget {
     core: Core,
     space: AddressSpace,
     query: { readonly iova: bigint; readonly length: bigint; readonly pageSize: bigint },
-    pointer: UserPointer,
+    data: UserPointer,
   ) {
     const { iova, length, pageSize } = query;
     this.#core = core;
@@ -77,7 +77,7 @@ export class UserTarget implements ReportTarget {
     const lowest = all & -all;
     this.#unit = lowest < 4096n ? 4096n : lowest;
     this.bits = Number((length + pageSize - 1n) / pageSize);
-    this.bitmap = new UserBitmap(space, pointer, this.bits);
+    this.bitmap = new UserBitmap({ space, data, bytes: Math.ceil(this.bits / 8), overrun: false });
   }
 
   *read(log: DeviceLog, ranges: readonly IovaRange<bigint>[], first: bigint, last: bigint): Steps<void> {
@@ -96,7 +96,7 @@ export class UserTarget implements ReportTarget {
 
   mark(first: bigint, last: bigint): void {
     const at = (address: bigint) => Number((address - this.#iova) / this.#pageSize);
-    this.bitmap.set(at(max(first, this.#iova)), at(min(last, this.#last)));
+    this.bitmap.mark(at(max(first, this.#iova)), at(min(last, this.#last)));
   }
 
   flush(): void {
@@ -111,7 +111,7 @@ export class UserTarget implements ReportTarget {
       const aligned = unit === this.#pageSize && (iova - this.#iova) % unit === 0n;
       const direct = aligned ? Number((iova - this.#iova) / unit) : undefined;
       for (const { page, pages } of into.pageRuns()) {
-        if (direct !== undefined) this.bitmap.set(direct + page, direct + page + pages - 1);
+        if (direct !== undefined) this.bitmap.mark(direct + page, direct + page + pages - 1);
         else this.mark(iova + BigInt(page) * unit, iova + BigInt(page + pages) * unit - 1n);
       }
     } finally {

@@ -6,6 +6,7 @@ export type CoreExports = {
   bitmapClear(core: number, bitmap: number): number;
   bitmapMark(core: number, bitmap: number, first: number, count: number): number;
   bitmapMarkList(core: number, bitmap: number, count: number): number;
+  bitmapMarkRanges(core: number, bitmap: number, count: number): number;
   bitmapTest(core: number, bitmap: number, page: number): number;
   bitmapCount(core: number, bitmap: number): number;
   bitmapRuns(core: number, bitmap: number, most: number): number;
@@ -64,7 +65,6 @@ export type CoreExports = {
   domainTrack(core: number, domain: number, enable: number): number;
   domainIdentify(core: number, domain: number, vmid: number, asid: number): number;
   domainFaults(core: number, domain: number, response: number, silent: number): number;
-  domainInvalidate(core: number, domain: number): number;
   domainInvalidateAs(core: number, domain: number, flags: number): number;
   stateCreate(core: number, pages: number): number;
   stateDestroy(core: number, state: number): number;

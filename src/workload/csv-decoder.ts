@@ -8,11 +8,14 @@ import {
   type EventLimits,
   type Outcome,
 } from './event-decoder.ts';
-import { OPS, type EventBatch } from './recording.ts';
+import { GuestMappings } from './guest-mappings.ts';
+import { FIRST_MAPPING_OP, MAP_OP, MAPPING_OPS, OPS, type EventBatch } from './recording.ts';
 import { TraceError, type TracePlace } from './trace-error.ts';
 
 const HEADER = 't_us,dev,op,gpa,len';
-const COLUMNS = HEADER.split(',');
+/** Of a trace with mappings; DMA has the first five columns. */
+const MAPPED_HEADER = 't_us,dev,op,iova,len,gpa,access';
+const PAGE_BYTES = 4096;
 /** Longest line, in bytes. */
 const MAX_LINE = 65536;
 
@@ -31,11 +34,22 @@ const OP_NAMES: readonly (readonly [Uint8Array, number])[] = [
   ['read', OPS.indexOf('rblob')] as const,
 ].map(([name, op]) => [new TextEncoder().encode(name), op]);
 
+const MAPPING_OP_NAMES: typeof OP_NAMES = MAPPING_OPS.map((name, i) => [
+  new TextEncoder().encode(name),
+  FIRST_MAPPING_OP + i,
+]);
+
+const ACCESS: Readonly<Record<string, number>> = { r: 1, w: 2, rw: 3 };
+
 /**
  * Lines `t_us,dev,op,gpa,len`. `t_us` and `len` are whole numbers, `gpa` too, or hexadecimal with `0x`; `dev` is any text
  * without a comma, taken as a name; `op` is one of `OPS`, or `w`, `write` (as `wblob`), `r`, `read` (as `rblob`). There is
  * no quoting. A first line that reads like the column list is a header; empty lines and those that start with `#` are
  * passed over, as are spaces around a field. Lines end with LF or CRLF and have at most 65536 bytes.
+ *
+ * With mappings the columns are `t_us,dev,op,iova,len`, where devices name IOVAs, and there are two more ops: `map`, with the further
+ * columns `gpa,access` (`r`, `w` or `rw`), and `unmap`. They are of the address space of `dev` alone; their numbers are
+ * multiples of 4096. What is mapped already can't be mapped, and what is not mapped can't be unmapped.
  */
 export class CsvDecoder implements EventDecoder {
   readonly window: ByteWindow;
@@ -46,9 +60,12 @@ export class CsvDecoder implements EventDecoder {
   #timeNs = 0;
   /** Index behind the field that was read last. */
   #at = 0;
+  /** The mappings of this moment, undefined for a trace without. */
+  readonly mappings: GuestMappings | undefined;
 
-  constructor(window: ByteWindow, limits: EventLimits, devices: DeviceNames) {
+  constructor(window: ByteWindow, limits: EventLimits, devices: DeviceNames, mapped = false) {
     this.window = window;
+    this.mappings = mapped ? new GuestMappings() : undefined;
     this.#limits = limits;
     this.#devices = devices;
   }
@@ -106,15 +123,20 @@ export class CsvDecoder implements EventDecoder {
     const device = this.#device(end);
     if (device < 0) throw this.#badField(begin, end, 1, 'the name of one of at most 65536 devices, in UTF-8');
     const op = this.#op(end);
-    if (op < 0) throw this.#badField(begin, end, 2, `one of ${OPS.join(', ')}, w, write, r, read`);
+    if (op < 0) throw this.#badOp(begin, end);
     const address = this.#number(end, true);
     if (address < 0) throw this.#badField(begin, end, 3, 'a whole number below 2^53, decimal or with 0x');
     const length = this.#number(end, false);
-    if (length < 0 || this.#at !== end + 1) throw this.#badField(begin, end, 4, 'a whole number of bytes below 2^53');
-    if (address + length > this.#limits.ramBytes) {
+    const maps = op === MAP_OP;
+    if (length < 0 || (this.#at !== end + 1) !== maps) {
+      throw this.#badField(begin, end, 4, 'a whole number of bytes below 2^53', maps);
+    }
+    const n = batch.count;
+    if (this.mappings) this.#checkMapped(batch, begin, end, device, op, address, length);
+    else if (address + length > this.#limits.ramBytes) {
       throw this.#fault(outsideRam(address, length, this.#limits.ramBytes));
     }
-    const n = batch.count++;
+    batch.count++;
     batch.timeNs[n] = time;
     batch.device[n] = device;
     batch.op[n] = op;
@@ -136,7 +158,7 @@ export class CsvDecoder implements EventDecoder {
     const { bytes } = this.window;
     if ((bytes[this.#at] | 0x20) !== 0x74) return false;
     const text = new TextDecoder().decode(bytes.subarray(this.#at, end));
-    return text.replaceAll(/[ \t]/g, '').toLowerCase() === HEADER;
+    return text.replaceAll(/[ \t]/g, '').toLowerCase() === (this.mappings ? MAPPED_HEADER : HEADER);
   }
 
   /** The number at `#at`, then the comma or the line's end; -1 if there is none, or not below 2^53. */
@@ -166,34 +188,85 @@ export class CsvDecoder implements EventDecoder {
     return this.#devices.number(bytes, begin, last);
   }
 
+  /** Makes sure of an event of a trace with mappings, and maps and unmaps. */
+  #checkMapped(
+    batch: EventBatch,
+    begin: number,
+    end: number,
+    device: number,
+    op: number,
+    iova: number,
+    length: number,
+  ): void {
+    if (iova + length > Number.MAX_SAFE_INTEGER) throw this.#fault(`the IOVAs pass 2^53`);
+    if (op < FIRST_MAPPING_OP) return;
+    const gpa = op === MAP_OP ? this.#number(end, true) : 0;
+    if (gpa < 0) throw this.#badField(begin, end, 5, 'a whole number below 2^53, decimal or with 0x', true);
+    if (length === 0 || iova % PAGE_BYTES || length % PAGE_BYTES || gpa % PAGE_BYTES) {
+      throw this.#fault(`iova, len and gpa must be multiples of ${PAGE_BYTES}, and len above 0`);
+    }
+    const where = `${length} bytes at IOVA 0x${iova.toString(16)}`;
+    if (op !== MAP_OP) {
+      if (!this.mappings!.unmap(device, iova, length)) throw this.#fault(`not all of ${where} is mapped`);
+      return;
+    }
+    if (gpa + length > this.#limits.ramBytes) throw this.#fault(outsideRam(gpa, length, this.#limits.ramBytes));
+    const text = new TextDecoder().decode(this.window.bytes.subarray(Math.min(this.#at, end), end)).trim();
+    const access = ACCESS[text];
+    if (access === undefined) throw this.#badField(begin, end, 6, 'r, w or rw', true);
+    if (!this.mappings!.map(device, { iova, gpa, length, access })) {
+      throw this.#fault(`of ${where} something is mapped already`);
+    }
+    batch.mapping!.gpa[batch.count] = gpa;
+    batch.mapping!.access[batch.count] = access;
+  }
+
   #op(end: number): number {
     const { bytes } = this.window;
     const begin = skipSpace(bytes, this.#at);
     const comma = commaFrom(bytes, begin, end);
     const length = trimmedEnd(bytes, begin, comma) - begin;
     this.#at = comma + 1;
-    for (let i = 0; i < OP_NAMES.length; i++) {
-      const name = OP_NAMES[i][0];
-      let same = 0;
-      if (name.length === length) while (same < length && bytes[begin + same] === name[same]) same++;
-      if (same === name.length) return OP_NAMES[i][1];
-    }
-    return -1;
+    const known = nameIn(OP_NAMES, bytes, begin, length);
+    return known >= 0 || !this.mappings ? known : nameIn(MAPPING_OP_NAMES, bytes, begin, length);
   }
 
-  #badField(begin: number, end: number, column: number, right: string): TraceError {
+  #badOp(begin: number, end: number): TraceError {
+    const names = [...OPS, 'w', 'write', 'r', 'read', ...(this.mappings ? MAPPING_OPS : [])].join(', ');
+    const field = new TextDecoder().decode(this.window.bytes.subarray(begin, end)).split(',')[2]?.trim();
+    if (!this.mappings && MAPPING_OPS.some((name) => name === field)) {
+      return this.#fault(`op is "${field}"; a trace with mappings has format 'iova-csv'`);
+    }
+    return this.#badField(begin, end, 2, `one of ${names}`, field === 'map');
+  }
+
+  /** The error of a field; `whole`: of a line with all columns that there are. */
+  #badField(begin: number, end: number, column: number, right: string, whole = false): TraceError {
     const text = new TextDecoder().decode(this.window.bytes.subarray(begin, end));
     const fields = text.split(',');
-    if (fields.length !== COLUMNS.length) {
-      return this.#fault(`${fields.length} columns instead of the ${COLUMNS.length} columns ${HEADER}`);
+    const header = this.mappings ? MAPPED_HEADER : HEADER;
+    const columns = header.split(',').slice(0, whole ? 7 : 5);
+    if (fields.length !== columns.length) {
+      return this.#fault(`${fields.length} columns instead of the ${columns.length} columns ${columns.join(',')}`);
     }
     const got = JSON.stringify(fields[column].trim().slice(0, 40));
-    return this.#fault(`${COLUMNS[column]} is ${got}; it must be ${right}`);
+    return this.#fault(`${columns[column]} is ${got}; it must be ${right}`);
   }
 
   #fault(reason: string): TraceError {
     return new TraceError(this.#limits.source, reason, this.place());
   }
+}
+
+/** The number of the name of `length` bytes at `begin`, -1 for none of them. */
+function nameIn(names: typeof OP_NAMES, bytes: Uint8Array, begin: number, length: number): number {
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i][0];
+    let same = 0;
+    if (name.length === length) while (same < length && bytes[begin + same] === name[same]) same++;
+    if (same === name.length) return names[i][1];
+  }
+  return -1;
 }
 
 function skipSpace(bytes: Uint8Array, at: number): number {

@@ -3,9 +3,10 @@ import type { EventBatch } from './recording.ts';
 /** Events that a batch of the readers holds at most. */
 export const BATCH_EVENTS = 8192;
 
-/** An empty batch with room for `capacity` events. */
-export function createEventBatch(capacity = BATCH_EVENTS): EventBatch {
+/** An empty batch with room for `capacity` events; `mapped`: of a recording with mappings. */
+export function createEventBatch(capacity = BATCH_EVENTS, mapped = false): EventBatch {
   return {
+    ...(mapped ? { mapping: { gpa: new Float64Array(capacity), access: new Uint8Array(capacity) } } : {}),
     kind: 'dma',
     count: 0,
     timeNs: new Float64Array(capacity),
@@ -23,5 +24,7 @@ export function moveToFront(batch: EventBatch, begin: number, end: number): void
   batch.op.copyWithin(0, begin, end);
   batch.address.copyWithin(0, begin, end);
   batch.length.copyWithin(0, begin, end);
+  batch.mapping?.gpa.copyWithin(0, begin, end);
+  batch.mapping?.access.copyWithin(0, begin, end);
   batch.count = end - begin;
 }

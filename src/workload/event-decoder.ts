@@ -1,4 +1,5 @@
 import type { ByteWindow } from './byte-window.ts';
+import type { GuestMappings } from './guest-mappings.ts';
 import type { EventBatch } from './recording.ts';
 import { TraceError, type TracePlace } from './trace-error.ts';
 
@@ -22,6 +23,8 @@ export interface EventDecoder {
   readonly window: ByteWindow;
   /** Events decoded so far, passed-over ones included. */
   readonly events: number;
+  /** The mappings of this moment, in traces with mappings. */
+  readonly mappings?: GuestMappings | undefined;
   /** Appends events before `stopNs` at `batch.count`. The event at which it stops is not consumed. */
   decode(batch: EventBatch, stopNs: number): Outcome;
   /** Where the next record starts, for an error. */

@@ -2,7 +2,7 @@ import { checkSource, type BlobLike, type TraceSource } from './byte-source.ts';
 import { DeviceNames } from './device-names.ts';
 import { isRamSize, RAM_RULE, readMeta, type Meta } from './meta.ts';
 import type { Recording } from './recording.ts';
-import { StoredRecording } from './stored-recording.ts';
+import { StoredRecording, type TraceFormat } from './stored-recording.ts';
 import { TraceBytes } from './trace-bytes.ts';
 import { TraceError } from './trace-error.ts';
 
@@ -16,8 +16,8 @@ export interface OpenTraceOptions {
   readonly cpuDirty?: TraceSource | undefined;
   /** Size of guest RAM in bytes, in place of the meta file's; a CSV without a meta file needs it. */
   readonly ramBytes?: number | undefined;
-  /** Default: `csv` for a name that ends in `.csv` or `.csv.gz`, else `binary`. */
-  readonly format?: 'binary' | 'csv' | undefined;
+  /** Default: `iova-csv` for a name that ends in `.iova.csv` or `.iova.csv.gz`, `csv` for other `.csv`, else `binary`. */
+  readonly format?: TraceFormat | undefined;
 }
 
 /**
@@ -31,9 +31,10 @@ export interface OpenTraceOptions {
 export async function openTrace(trace: TraceSource, options: OpenTraceOptions = {}): Promise<Recording> {
   checkSource(trace, 'trace');
   const name = nameOf(trace, options.name);
-  const format = options.format ?? (/\.csv(\.gz)?$/i.test(name) ? 'csv' : 'binary');
-  if (format !== 'binary' && format !== 'csv') {
-    throw new TypeError(`openTrace: format is ${JSON.stringify(format)}; it must be 'binary' or 'csv'`);
+  const format = options.format ?? formatOf(name);
+  if (!FORMATS.includes(format)) {
+    const right = FORMATS.map((each) => `'${each}'`).join(', ');
+    throw new TypeError(`openTrace: format is ${JSON.stringify(format)}; it must be one of ${right}`);
   }
   const { cpuDirty, ramBytes } = options;
   if (cpuDirty !== undefined) checkSource(cpuDirty, 'cpuDirty');
@@ -54,8 +55,15 @@ export async function openTrace(trace: TraceSource, options: OpenTraceOptions = 
   });
 }
 
+const FORMATS: readonly TraceFormat[] = ['binary', 'csv', 'iova-csv'];
+
+function formatOf(name: string): TraceFormat {
+  if (/\.iova\.csv(\.gz)?$/i.test(name)) return 'iova-csv';
+  return /\.csv(\.gz)?$/i.test(name) ? 'csv' : 'binary';
+}
+
 /** The meta file's content, with at least what the format needs. */
-async function metaOf(name: string, format: 'binary' | 'csv', options: OpenTraceOptions): Promise<Meta> {
+async function metaOf(name: string, format: TraceFormat, options: OpenTraceOptions): Promise<Meta> {
   const { meta, ramBytes } = options;
   if (meta !== undefined) {
     checkSource(meta, 'meta');

@@ -9,6 +9,18 @@ export const OPS = ['wblob', 'wfield', 'wzero', 'rblob', 'rfield'] as const;
 /** The first op number that reads: an event writes guest RAM when `op < FIRST_READ_OP`. */
 export const FIRST_READ_OP = 3;
 
+/**
+ * What a guest's own IOMMU driver does, with the numbers behind those of `OPS`; in recordings with `hasMappings` alone. A mapping is
+ * one of the device that the event names, and of no other.
+ */
+export const MAPPING_OPS = ['map', 'unmap'] as const;
+
+export const MAP_OP = 5;
+export const UNMAP_OP = 6;
+
+/** The first op number that is no DMA. */
+export const FIRST_MAPPING_OP = MAP_OP;
+
 /** A span of the recording with a name. It ends where the next phase starts, the last one at the recording's end. */
 export interface Phase {
   readonly label: string;
@@ -25,12 +37,22 @@ export interface EventBatch {
   readonly timeNs: Float64Array;
   /** Index into `Recording.devices`. */
   readonly device: Uint16Array;
-  /** Index into `OPS`. */
+  /** Index into `OPS`, or MAP_OP, UNMAP_OP. */
   readonly op: Uint8Array;
-  /** Guest-physical address of the first byte. */
+  /** Guest-physical address of the first byte; in recordings with mappings an IOVA of the device. */
   readonly address: Float64Array;
-  /** Bytes, possibly 0. `address + length` never exceeds `ramBytes`. */
+  /** Bytes, possibly 0. `address + length` never exceeds `ramBytes`; of IOVAs it stays below 2^53. */
   readonly length: Float64Array;
+  /** There in recordings with mappings; what it holds of other events than `map` means nothing. */
+  readonly mapping?: MappingColumns;
+}
+
+/** Where `map` events lead. */
+export interface MappingColumns {
+  /** Guest-physical address of the first byte; `gpa + length` never exceeds `ramBytes`. */
+  readonly gpa: Float64Array;
+  /** What devices may do: 1 read, 2 write, 3 both. */
+  readonly access: Uint8Array;
 }
 
 /** Pages that the CPUs wrote at an unknown moment within [startNs, endNs). */
@@ -69,5 +91,8 @@ export interface Recording {
   readonly durationNs: number | undefined;
   /** Whether there is a CPU log. */
   readonly hasCpuLog: boolean;
+  /** Whether devices name IOVAs, and the guest maps and unmaps those (MAPPING_OPS). Default false. */
+  readonly hasMappings?: boolean;
+  /** With mappings, a reading that begins later begins with a `map` event for each that is there at `fromNs`. */
   segments(options?: SegmentOptions): AsyncIterable<Segment>;
 }

@@ -5,9 +5,21 @@ import { CsvDecoder } from './csv-decoder.ts';
 import type { DeviceNames } from './device-names.ts';
 import { createEventBatch, moveToFront } from './event-batch.ts';
 import { readEvents, type DecoderState, type EventDecoder, type EventLimits } from './event-decoder.ts';
-import type { CpuWindow, EventBatch, Phase, Recording, Segment, SegmentOptions } from './recording.ts';
+import type { GuestMappings } from './guest-mappings.ts';
+import {
+  MAP_OP,
+  type CpuWindow,
+  type EventBatch,
+  type Phase,
+  type Recording,
+  type Segment,
+  type SegmentOptions,
+} from './recording.ts';
 import { TieShuffle } from './tie-shuffle.ts';
 import type { TraceBytes } from './trace-bytes.ts';
+
+/** `iova-csv`: a CSV in which devices name IOVAs, with `map` and `unmap` events. */
+export type TraceFormat = 'binary' | 'csv' | 'iova-csv';
 
 /** What a recording is made of. */
 export interface RecordingParts {
@@ -18,7 +30,7 @@ export interface RecordingParts {
   readonly durationNs: number | undefined;
   /** Events that the trace must have, or undefined. */
   readonly events: number | undefined;
-  readonly format: 'binary' | 'csv';
+  readonly format: TraceFormat;
   readonly trace: TraceBytes;
   readonly cpuLog: TraceBytes | null;
 }
@@ -45,6 +57,7 @@ export class StoredRecording implements Recording {
   readonly phases: readonly Phase[];
   readonly durationNs: number | undefined;
   readonly hasCpuLog: boolean;
+  readonly hasMappings: boolean;
   readonly #parts: RecordingParts;
   #eventMark: Mark<DecoderState> | null = null;
   #cpuMark: Mark<CpuLogState> | null = null;
@@ -55,6 +68,7 @@ export class StoredRecording implements Recording {
     this.phases = parts.phases;
     this.durationNs = parts.durationNs;
     this.hasCpuLog = parts.cpuLog !== null;
+    this.hasMappings = parts.format === 'iova-csv';
     this.#parts = parts;
   }
 
@@ -76,10 +90,13 @@ export class StoredRecording implements Recording {
     let pages: ByteWindow | null = null;
     try {
       pages = cpuLog === null ? null : await cpuLog.open();
-      const batch = createEventBatch();
+      const batch = createEventBatch(undefined, this.hasMappings);
       const shuffle = span.seed === 0 ? null : new TieShuffle(span.seed, batch.timeNs.length);
       const decoder = this.#eventDecoder(events);
       await this.#seekEvents(decoder, batch, span.fromNs);
+      if (decoder.mappings && span.fromNs > 0 && span.fromNs < span.toNs) {
+        yield* mappingsThen(decoder.mappings, batch, span.fromNs);
+      }
       const log = pages === null ? null : new CpuLogDecoder(pages, this.#limits(cpuLog!));
       let more = log !== null && (await this.#seekCpuLog(log, span.fromNs));
       while (more && log!.current.startNs < span.toNs) {
@@ -117,7 +134,8 @@ export class StoredRecording implements Recording {
   async #seekEvents(decoder: EventDecoder, batch: EventBatch, fromNs: number): Promise<void> {
     if (fromNs === 0) return;
     const { trace, events } = this.#parts;
-    const mark = this.#eventMark;
+    // Where there are mappings, the events before tell which.
+    const mark = this.hasMappings ? null : this.#eventMark;
     if (trace.kept && mark !== null && mark.fromNs <= fromNs) decoder.resume(mark.state);
     do batch.count = 0;
     while ((await readEvents(decoder, batch, fromNs, trace.name, events)) === 'full');
@@ -137,14 +155,35 @@ export class StoredRecording implements Recording {
   #eventDecoder(window: ByteWindow): EventDecoder {
     const { devices, format, trace } = this.#parts;
     const limits = this.#limits(trace);
-    return format === 'csv'
-      ? new CsvDecoder(window, limits, devices)
-      : new BinaryDecoder(window, limits, devices.names.length);
+    return format === 'binary'
+      ? new BinaryDecoder(window, limits, devices.names.length)
+      : new CsvDecoder(window, limits, devices, this.hasMappings);
   }
 
   #limits(bytes: TraceBytes): EventLimits {
     return { source: bytes.name, ramBytes: this.ramBytes };
   }
+}
+
+/** All mappings of the moment `timeNs` as `map` events, in batches. */
+function* mappingsThen(mappings: GuestMappings, batch: EventBatch, timeNs: number): Generator<EventBatch> {
+  batch.count = 0;
+  for (let device = 0; device < mappings.devices; device++) {
+    for (const { iova, gpa, length, access } of mappings.of(device)) {
+      const n = batch.count++;
+      batch.timeNs[n] = timeNs;
+      batch.device[n] = device;
+      batch.op[n] = MAP_OP;
+      batch.address[n] = iova;
+      batch.length[n] = length;
+      batch.mapping!.gpa[n] = gpa;
+      batch.mapping!.access[n] = access;
+      if (batch.count < batch.timeNs.length) continue;
+      yield batch;
+      batch.count = 0;
+    }
+  }
+  if (batch.count > 0) yield batch;
 }
 
 /** `window` itself, or what `span` leaves of it. */

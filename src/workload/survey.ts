@@ -1,9 +1,14 @@
 import { PageSet } from './page-set.ts';
-import { FIRST_READ_OP, type EventBatch, type Recording } from './recording.ts';
+import { changeMappings, GuestMappings } from './guest-mappings.ts';
+import { FIRST_READ_OP, type Recording } from './recording.ts';
 import { TraceError } from './trace-error.ts';
 
-/** Figures of a whole recording. */
+/** The right that a write needs of a mapping. */
+const WRITES = 2;
+
+/** Figures of a whole recording. With mappings only what lands is written. */
 export interface Survey {
+  /** Those that map and unmap included. */
   readonly events: number;
   /** Events that write guest RAM, those of length 0 included. */
   readonly writeEvents: number;
@@ -21,6 +26,7 @@ export async function survey(recording: Recording): Promise<Survey> {
   let writeEvents = 0;
   let bytesWritten = 0;
   let endNs = recording.durationNs ?? 0;
+  const mappings = recording.hasMappings ? new GuestMappings() : undefined;
   for await (const segment of recording.segments()) {
     if (segment.kind === 'cpu') {
       endNs = Math.max(endNs, segment.endNs);
@@ -28,10 +34,20 @@ export async function survey(recording: Recording): Promise<Survey> {
     }
     events += segment.count;
     for (let i = 0; i < segment.count; i++) {
+      if (mappings && changeMappings(mappings, segment, i)) continue;
       if (segment.op[i] >= FIRST_READ_OP) continue;
       writeEvents++;
-      bytesWritten += segment.length[i];
-      addPages(pages, segment, i);
+      const { address, length } = segment;
+      if (mappings) {
+        const device = segment.device[i];
+        mappings.translate(device, address[i], length[i], WRITES, (gpa, bytes) => {
+          bytesWritten += bytes;
+          addPages(pages, gpa, bytes);
+        });
+      } else {
+        bytesWritten += length[i];
+        addPages(pages, address[i], length[i]);
+      }
     }
     endNs = Math.max(endNs, segment.timeNs[segment.count - 1]);
   }
@@ -41,8 +57,7 @@ export async function survey(recording: Recording): Promise<Survey> {
   return { events, writeEvents, bytesWritten, pagesWritten: pages.size, endNs };
 }
 
-function addPages(pages: PageSet, batch: EventBatch, i: number): void {
-  if (batch.length[i] === 0) return;
-  const address = batch.address[i];
-  pages.add(Math.floor(address / 4096), Math.floor((address + batch.length[i] - 1) / 4096));
+function addPages(pages: PageSet, address: number, length: number): void {
+  if (length === 0) return;
+  pages.add(Math.floor(address / 4096), Math.floor((address + length - 1) / 4096));
 }

@@ -16,6 +16,8 @@ export class TieShuffle {
   readonly #op: Uint8Array;
   readonly #address: Float64Array;
   readonly #length: Float64Array;
+  readonly #gpa: Float64Array;
+  readonly #access: Uint8Array;
 
   /** `seed`: an integer in [1, 2^32); `capacity`: that of the batches. */
   constructor(seed: number, capacity: number) {
@@ -26,6 +28,8 @@ export class TieShuffle {
     this.#op = new Uint8Array(capacity);
     this.#address = new Float64Array(capacity);
     this.#length = new Float64Array(capacity);
+    this.#gpa = new Float64Array(capacity);
+    this.#access = new Uint8Array(capacity);
   }
 
   /**
@@ -46,7 +50,7 @@ export class TieShuffle {
   }
 
   #shuffle(batch: EventBatch, begin: number, end: number): void {
-    const { device, op, address, length } = batch;
+    const { device, op, address, length, mapping } = batch;
     let mixed = false;
     for (let i = begin + 1; i < end && !mixed; i++) mixed = device[i] !== device[begin];
     if (!mixed) return;
@@ -56,6 +60,9 @@ export class TieShuffle {
       this.#op[i] = op[i];
       this.#address[i] = address[i];
       this.#length[i] = length[i];
+      if (mapping === undefined) continue;
+      this.#gpa[i] = mapping.gpa[i];
+      this.#access[i] = mapping.access[i];
     }
     this.#startAt(batch.timeNs[begin]);
     for (let left = end - begin; left > 1; left--) {
@@ -71,6 +78,9 @@ export class TieShuffle {
       op[i] = this.#op[from];
       address[i] = this.#address[from];
       length[i] = this.#length[from];
+      if (mapping === undefined) continue;
+      mapping.gpa[i] = this.#gpa[from];
+      mapping.access[i] = this.#access[from];
     }
   }
 

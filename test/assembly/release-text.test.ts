@@ -71,13 +71,15 @@ describe('the release build', () => {
         'bitmapDrain',
         'bitmapClear',
       ],
-      ...['logReport', 'domainInvalidate', 'domainTrack'],
+      ...['logReport', 'domainInvalidateAs', 'domainTrack', 'stateEncode', 'stateApply', 'stateChecksum'],
     ].map((name) => exported.get(name)!);
     const perFormat = [
       'dirty/readDirty',
       'requests/runRequests',
       'extents/accessExtents',
       'translate/resolve',
+      // Stage 1 of two; stage 2 is looked up within.
+      'nested/fillNested',
       'walk/walk',
     ];
     const inside = [...functions.keys()].filter((name) => perFormat.some((kernel) => name.includes(`/${kernel}<`)));

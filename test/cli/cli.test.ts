@@ -40,6 +40,19 @@ describe('compare', () => {
     expect(cli('compare', '--format', 'json', join(traces, 'v86-debian.dma.bin.gz')).out === golden).toBe(true);
   });
 
+  it("compares QEMU's choice for a mixed set of devices", () => {
+    const set = ['--trackers', 'qemu,device', '--devices', '12xlog,1xnolog', '--leaf', '4K'];
+    const { code, out } = cli('compare', ...set);
+    expect([code, out.replaceAll(/\s+/g, ' ')]).toEqual([
+      0,
+      expect.stringMatching(/QEMU qemu comes down to iommu:amdv1/),
+    ]);
+    expect(JSON.parse(cli('compare', ...set, '--format', 'json').out).options.qemu).toMatchObject({
+      devices: '12xlog,1xnolog',
+      chosen: [{ tracker: 'qemu', uses: 'iommu:amdv1' }],
+    });
+  });
+
   it('writes a file, whole, and prints nothing then', () => {
     const path = join(folder, 'out.json');
     const { code, out } = cli('compare', '--trackers', 'device', '--format', 'json', '--out', path);
@@ -112,7 +125,38 @@ describe('wrong usage exits with 2 and says what would be right', () => {
     ['no such command', () => ['compere'], /there is no command 'compere'; there are compare/],
     ['no such option', () => ['compare', '--leafs', '4K'], /--leafs/],
     ['no such tracker', () => ['compare', '--trackers', 'iommu:foo'], /'iommu:foo'; there are device, /],
+    [
+      'no such container',
+      () => ['compare', '--trackers', 'qemu:foo'],
+      /there is no 'qemu:foo'; there are qemu:amdv1, /,
+    ],
+    ['devices for nobody', () => ['compare', '--devices', 'log'], /devices: has no effect without a tracker qemu/],
+    [
+      'another number of devices',
+      () => ['compare', '--trackers', 'qemu', '--devices', '3xlog,1xnolog'],
+      /'3xlog,1xnolog' does not make the 13 devices of the recording/,
+    ],
+    [
+      'no such device',
+      () => ['compare', '--device-state', 'gpu=1M'],
+      /names gpu; the recording has ide-primary-master/,
+    ],
     ['an empty name', () => ['compare', '--trackers', 'device,,'], /--trackers/],
+    [
+      'a suffix that the format lacks',
+      () => ['compare', '--trackers', 'iommu:amdv1+nt+split=eager'],
+      /no suffix '\+nt'; it has \+direct, /,
+    ],
+    [
+      'a stall where nothing breaks',
+      () => ['compare', '--trackers', 'iommu:armv8-s1+nt+split=lazy+fault=stall'],
+      /goes with '\+bbm'/,
+    ],
+    [
+      'a split of 4K',
+      () => ['compare', '--trackers', 'iommu:amdv1+split=eager', '--leaf', '4K'],
+      /no leaf of 4K to split/,
+    ],
     ['no such leaf', () => ['compare', '--trackers', 'iommu:vtdss', '--leaf', '64K'], /it has 4K, 2M, 1G/],
     ['no size', () => ['compare', '--leaf', '3K'], /leaf: 3K is not a page size/],
     ['no rate', () => ['compare', '--link', '1GB'], /--link/],
@@ -193,6 +237,47 @@ describe('help and lists', () => {
       'iommu:riscv sound',
       'type1 sound',
       'cpu-only none',
+      'qemu:amdv1 sound',
+      'qemu:vtdss sound',
+      'qemu:x86_64 sound',
+      'qemu:armv8-s1 sound',
+      'qemu:armv8-s2 sound',
+      'qemu:riscv sound',
+      'qemu:type1 sound',
+      'qemu:none sound',
+    ]);
+  });
+
+  it('explains the suffixes, those of each tracker and what each one does', () => {
+    const { out } = cli('trackers');
+    expect(out).toMatch(/iommu:amdv1 .*\n(.*\n){3} {4}suffixes: \+direct, \+bbm, \+split=eager, .*\+fault=abort\n/);
+    for (const name of ['direct', 'bbm', 'nt', 'direct2', 'split=eager', 'split=lazy', 'merge', 'fault=stall']) {
+      expect(out).toMatch(new RegExp(`^ {4}\\+${name} +\\S`, 'm'));
+    }
+    const list = JSON.parse(cli('trackers', '--format', 'json').out) as { name: string; suffixes: string[] }[];
+    expect(list.filter(({ suffixes }) => suffixes.includes('+nt')).map(({ name }) => name)).toEqual([
+      'iommu:armv8-s1',
+      'iommu:armv8-s2',
+    ]);
+    const plain = list.filter(({ name, suffixes }) => suffixes.length === 0 && !name.startsWith('qemu'));
+    expect(plain.map(({ name }) => name)).toEqual(['device', 'device:mlx5', 'type1', 'cpu-only']);
+    expect(cli('compare', '--help').out).toContain(
+      'iommu:FORMAT[+POLICY]+split=eager|lazy[+merge][+fault=abort|stall]',
+    );
+  });
+
+  it('compares what suffixes ask for', () => {
+    const trackers = 'iommu:amdv1+split=eager,iommu:armv8-s2+bbm+split=lazy+merge';
+    const { results } = JSON.parse(cli('compare', '--trackers', trackers, '--format', 'json').out) as {
+      results: { tracker: string; leaf: string; resize: object }[];
+    };
+    expect(results.map(({ tracker, leaf }) => `${tracker} ${leaf}`)).toEqual([
+      'iommu:amdv1+split=eager 2M',
+      'iommu:armv8-s2+bbm+split=lazy+merge 2M',
+    ]);
+    expect(results.map(({ resize }) => resize)).toMatchObject([
+      { update: 'direct', split: 'eager', merging: null },
+      { update: 'bbm', split: 'lazy', merging: { faults: 0 } },
     ]);
   });
 

@@ -1,15 +1,24 @@
-import { WRITE } from '../../src/iommu/access.ts';
 import type { Requester } from '../../src/iommu/requester.ts';
 import type { Agent } from '../../src/schedule/interleaver.ts';
-import type { Steps } from '../../src/schedule/step.ts';
-import type { Dma } from './scenario.ts';
+import type { Step, Steps } from '../../src/schedule/step.ts';
+import type { Dma, Scenario } from './scenario.ts';
 import type { World } from './world.ts';
 
-/** One DMA. */
-function* transfer(world: World, device: Requester, { offset, length, access }: Dma): Steps<void> {
-  const landed = yield* device.dmaSteps(world.iova(offset), length, access, (extents) => {
-    if (access === WRITE) world.land(extents);
-  });
+/** What a migration works on. */
+export type Migrated = Pick<
+  World,
+  'into' | 'oracle' | 'order' | 'read' | 'judge' | 'startTrackingSteps' | 'idle' | 'stopping' | 'queuesRunning'
+> & { readonly scenario: Pick<Scenario, 'copyPages' | 'rounds' | 'fromStart'> };
+
+/** One DMA, to leaves that are there. */
+function* transfer(world: World, device: Requester, dma: Dma): Steps<void> {
+  const { offset, length, access } = dma;
+  const steps = device.dmaSteps(world.iova(offset), length, access, (extents) => world.land(extents, dma));
+  const first = steps.next().value as Step;
+  yield { ...first, ready: () => world.open(dma) };
+  world.use(dma, 1);
+  const landed = yield* steps;
+  world.use(dma, -1);
   if (!landed && offset < world.bytes) world.faults++;
 }
 
@@ -24,9 +33,13 @@ function* queue(world: World, device: Requester, work: readonly Dma[]): Steps<vo
 
 function* remapping(world: World): Steps<void> {
   for (let i = 0; i < world.scenario.remaps; i++) {
-    yield* world.remapSteps(true);
-    yield* world.remapSteps(false);
+    yield* world.remapSteps(true, i);
+    yield* world.remapSteps(false, i);
   }
+}
+
+function* swapping(world: World): Steps<void> {
+  for (let leaf = 0; leaf < world.scenario.mapping.leaves; leaf++) yield* world.swapSteps(leaf);
 }
 
 /** Splits and merges for as long as DMA runs, and twice in any case. */
@@ -42,7 +55,7 @@ function part(pages: Uint32Array, from: number, to: number): Uint32Array {
 }
 
 /** Copies the pages step by step. */
-function* copy(world: World, pages: Uint32Array): Steps<void> {
+function* copy(world: Migrated, pages: Uint32Array): Steps<void> {
   const { copyPages } = world.scenario;
   for (let from = 0; from < world.into.pages; from += copyPages) {
     const to = Math.min(from + copyPages, world.into.pages);
@@ -54,7 +67,7 @@ function* copy(world: World, pages: Uint32Array): Steps<void> {
 }
 
 /** One read of the dirty state, and the copies of what it reported: after its return, or in the wrong order before. */
-function* round(world: World): Steps<void> {
+function* round(world: Migrated): Steps<void> {
   world.into.clear();
   const copied = new Uint32Array(world.into.words().length);
   let begun = false;
@@ -77,13 +90,14 @@ function* round(world: World): Steps<void> {
   );
 }
 
-function* stop(world: World): Steps<void> {
+function* stop(world: Migrated): Steps<void> {
   yield { what: 'tell the devices to stop' };
   world.stopping = true;
   yield { what: 'devices have stopped', ready: () => world.queuesRunning === 0 && world.idle() };
 }
 
-function* migration(world: World): Steps<void> {
+/** A whole migration: reads and copies, stop, a last read and its copies. */
+export function* migration(world: Migrated): Steps<void> {
   if (world.scenario.fromStart) {
     yield* world.startTrackingSteps();
     const everything = new Uint32Array(world.into.words().length).fill(0xffffffff);
@@ -103,5 +117,6 @@ export function agentsOf(world: World): Agent[] {
   );
   const others = world.scenario.remaps > 0 ? [{ name: 'driver', steps: remapping(world) }] : [];
   if (world.scenario.mapping.partBytes) others.push({ name: 'resizing', steps: resizing(world) });
+  if (world.scenario.swapping) others.push({ name: 'swapping', steps: swapping(world) });
   return [{ name: 'migration', steps: migration(world) }, ...queues, ...others];
 }

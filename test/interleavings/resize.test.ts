@@ -6,19 +6,14 @@ import { enumerateInterleavings } from '../../src/schedule/enumerate.ts';
 import { runs } from '../runs.ts';
 import { agentsOf } from './agents.ts';
 import { BUILDS, openBuild } from './builds.ts';
-import { runOnce, witness, type Outcome } from './outcome.ts';
+import { loses, runOnce, witness } from './outcome.ts';
 import { RESIZED, randomScenario, smallScenario, type Mapping } from './scenario.ts';
 import { World } from './world.ts';
 
 const CASES = BUILDS.flatMap((build) => RESIZED.map((mapping) => ({ build, mapping, name: mapping.name })));
 
-/**
- * Whether a write was lost. Over-reporting is no measure here: a merge in the middle of a read gives what was read already
- * the dirty state of what was not, and a split hands it back to all parts, so it comes up in the next report once more.
- */
-function loses({ missed, stale }: Outcome): boolean {
-  return missed > 0 || stale > 0;
-}
+// Over-reporting is no measure here: a merge in the middle of a read gives what was read already the dirty state of what was
+// not, and a split hands it back to all parts, so it comes up in the next report once more.
 
 const CHANGES = ['split', 'merge', 'break', 'make', 'mark', 'clear'];
 
@@ -27,7 +22,7 @@ test.each(CASES)(
   async ({ build, mapping }) => {
     const core = await openBuild(build);
     const steps = mapping.leafBytes / mapping.partBytes!;
-    const seeds = runs(steps > 16 ? 15 : 60);
+    const seeds = runs(steps > 16 ? 10 : 60);
     const lost: string[] = [];
     const seen = { changes: 0, reported: 0, faults: 0 };
     for (let seed = 0; seed < seeds; seed++) {
@@ -95,7 +90,9 @@ test.each(BUILDS)(
     const core = await openBuild(build);
     // A second device makes some hundred times as many, which is too much for leaves of 16 entries.
     const devices = (mapping: Mapping) => (process.env.SOAK && mapping.format === 'amdv1' ? 2 : 1);
-    const found = SMALL.flatMap((mapping) =>
+    // Both builds take the same steps; the release build takes them all, the debug build the quick ones.
+    const chosen = SMALL.filter(({ format }) => build === 'release' || process.env.SOAK || format === 'amdv1');
+    const found = chosen.flatMap((mapping) =>
       (['split', 'merge'] as const).map((change) => exhaust(core, mapping, change, devices(mapping))),
     );
     console.log(`${build}: ${found.map(({ name, count }) => `${name}: ${count} interleavings`).join('; ')}`);

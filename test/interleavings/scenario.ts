@@ -1,7 +1,9 @@
+import type { AtsOptions } from '../../src/iommu/attach-options.ts';
 import type { IommuOptions } from '../../src/iommu/iommu-options.ts';
 import type { ReadOrder } from '../../src/iommu/dirty-read.ts';
 import type { FormatName, GranuleName } from '../../src/iommu/formats.ts';
 import { READ, WRITE } from '../../src/iommu/access.ts';
+import type { QuirkName } from '../../src/iommu/quirks.ts';
 import type { UpdatePolicy } from '../../src/iommu/update-policy.ts';
 import { Prng } from '../../src/random/prng.ts';
 
@@ -74,6 +76,33 @@ export const RESIZED: readonly Mapping[] = [
   ...ARM.flatMap((mapping) => (['bbm', 'nt', 'direct2'] as const).map((update) => withUpdate(mapping, update))),
 ].flatMap((mapping) => [mapping, { ...mapping, lazy: true, name: `${mapping.name} lazily` }]);
 
+/** What a machine has beside an IOTLB, and how commands are encoded. */
+export interface Hardware {
+  readonly name: string;
+  readonly iommu?: Pick<IommuOptions, 'walkCache' | 'invalidation' | 'rangeInvalidation'>;
+  /** Each device has such a cache. */
+  readonly ats?: AtsOptions;
+}
+
+const WALK_CACHE = { sets: 1, ways: 2 };
+const SMALL_ATC = { sets: 1, ways: 2 };
+
+/** Small caches, so that entries come and go. */
+export const HARDWARE: readonly Hardware[] = [
+  { name: 'a walk cache', iommu: { walkCache: WALK_CACHE } },
+  { name: 'vendor commands', iommu: { walkCache: WALK_CACHE, invalidation: 'vendor' } },
+  { name: 'vendor commands without ranges', iommu: { invalidation: 'vendor', rangeInvalidation: false } },
+  { name: 'ATS', ats: SMALL_ATC },
+  { name: 'ATS that always asks for write', ats: { ...SMALL_ATC, requestWrite: 'always' } },
+  { name: 'ATS, vendor commands', iommu: { walkCache: WALK_CACHE, invalidation: 'vendor' }, ats: SMALL_ATC },
+];
+
+/**
+ * Somebody takes leaves of the memory itself away and gives them back, while DMA to them waits. What they say of dirtiness goes into
+ * the next report: read before, with or without clearing it; or it is forgotten.
+ */
+export type Swapping = 'read' | 'read-and-clear' | 'forget';
+
 /** A DMA; offsets from the start of the memory. Beyond its end lies one leaf that comes and goes. */
 export interface Dma {
   readonly offset: number;
@@ -96,6 +125,13 @@ export interface Scenario {
   readonly copyPages: number;
   /** How often the leaf behind the memory is mapped and unmapped. */
   readonly remaps: number;
+  /** The leaf behind the memory lies in a table of its own, and takes turns with another one. */
+  readonly far?: boolean;
+  readonly hardware?: Hardware;
+  readonly quirks?: readonly QuirkName[];
+  /** Reads go in queries of so many bytes. Default: one. */
+  readonly queryBytes?: number;
+  readonly swapping?: Swapping;
 }
 
 /** Few pages, at the borders of leaves, so that DMA, clearing and copying meet. */

@@ -31,10 +31,14 @@ const PAIRS: readonly Pair[] = [
 ];
 
 /** A guest with RAM of 4 MiB, its tables in the first MiB, and a device behind two stages. */
-function nest(place: Place, pair: Pair, { hostLeaf = undefined as number | undefined, tracked = false } = {}) {
+function nest(
+  place: Place,
+  pair: Pair,
+  { hostLeaf = undefined as number | undefined, tracked = false, vendor = false } = {},
+) {
   const { core, instance } = siteAt(place, 8).core();
   const ram = core.ram({ length: RAM, pa: PA, va: GPA });
-  const iommu = core.iommu({ ram });
+  const iommu = core.iommu({ ram, invalidation: vendor ? 'vendor' : 'exact' });
   const granuleOf = (granule: GranuleName | undefined) => (granule ? { granule } : {});
   const parent = iommu.domain({ format: pair.second, ...granuleOf(pair.secondGranule), dirtyTracking: true });
   parent.map({ iova: GPA, pa: PA, length: RAM, access: RW, ...(hostLeaf ? { leafSizes: [hostLeaf] } : {}) });
@@ -107,6 +111,16 @@ describe.each(EACH)('two stages: $name', ({ place, pair }) => {
     expect(dirtyPages(made)).toEqual([]);
   });
 
+  it('vendor commands, which cannot name an address of stage 2, drop the nested leaves of the VMID', () => {
+    const made = nest(place, pair, { hostLeaf: pair.secondGranule === '64K' ? 64 * KIB : 4 * KIB, vendor: true });
+    made.table.map({ iova, gpa: 2 * MIB, length: leaf, access: RW });
+    const written = [1, 2, 3].map(() => {
+      made.device.access(iova, 8, WRITE);
+      return dirtyPages(made)[0];
+    });
+    expect(written).toEqual([512, 512, 512]);
+  });
+
   it('faults name their stage, and stage 2 what it was asked for', () => {
     const { table, device, parent, iommu } = nest(place, pair);
     table.map({ iova, gpa: 2 * MIB, length: leaf, access: READ });
@@ -159,6 +173,17 @@ describe.each(EACH)('two stages: $name', ({ place, pair }) => {
     written.clear();
     device.access(iova, 8, WRITE);
     expect([written.count(), dirtyPages(made)]).toEqual([0, unit((2 * MIB) / 4096)]);
+  });
+
+  it('a walk beyond the addresses of either stage leads nowhere', () => {
+    const { table, domain } = nest(place, pair);
+    expect(codeOf(() => domain.walk(2n ** 62n))).toBe('ERANGE');
+    expect(codeOf(() => domain.translate(2n ** 62n))).toBe('ERANGE');
+    const gpa = pair.second === 'vtdss' ? 2 ** 48 : 64 * MIB;
+    table.map({ iova, gpa, length: leaf, access: RW });
+    const { ipa, under } = domain.walk(iova + 5);
+    expect([ipa, under.length > 0]).toEqual([gpa + 5, pair.second !== 'vtdss']);
+    expect(domain.translate(iova)).toBe(undefined);
   });
 
   it('is invalidated by either key, and by nothing else', () => {

@@ -1,12 +1,14 @@
 import type { DomainOptions } from '../../src/iommu/domain-options.ts';
+import type { AttachOptions } from '../../src/iommu/attach-options.ts';
+import type { IommuOptions } from '../../src/iommu/iommu-options.ts';
 import { siteAt, type Place } from '../core/builds.ts';
 
 /** A machine with one domain and a device in it. */
-export function machine(place: Place, options: DomainOptions) {
+export function machine(place: Place, options: DomainOptions, hardware: IommuOptions = {}, kind: AttachOptions = {}) {
   const { core, instance } = siteAt(place, 4).core();
-  const iommu = core.iommu();
+  const iommu = core.iommu(hardware);
   const domain = iommu.domain(options);
-  return { core, instance, iommu, domain, device: iommu.attach(1, domain) };
+  return { core, instance, iommu, domain, device: iommu.attach(1, domain, kind) };
 }
 
 type Machine = ReturnType<typeof machine>;

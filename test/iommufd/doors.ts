@@ -8,7 +8,8 @@ import { ARGS, type Rig } from './rig.ts';
 
 /** Methods that are commands of the binary door too. */
 export type CommandName = {
-  [K in keyof Iommufd]: K extends 'close' | 'ioctl' | 'bind' | 'createAccess' | 'domainOf' | `${string}Steps`
+  [K in keyof Iommufd]: K extends
+    'close' | 'ioctl' | 'bind' | 'createAccess' | 'domainOf' | 'faultFile' | 'nestedStateOf' | `${string}Steps`
     ? never
     : Iommufd[K] extends (...args: never[]) => unknown
       ? K

@@ -5,6 +5,7 @@ import { throughBoth, type Args, type CommandName } from './doors.ts';
 import {
   BUFFER,
   BUFFER_BYTES,
+  FAULT_FD,
   FIXED,
   ID,
   MAX,
@@ -60,6 +61,7 @@ const inTurn =
   (rig: Rig) =>
     steps.forEach((step) => step(rig));
 const bare = ({ fd }: Rig) => fd.ioasUnmap({ ioasId: ID.ioas, iova: 0, length: MAX });
+const closeFile = ({ fd }: Rig) => fd.faultFile(FAULT_FD).close();
 const withoutDomain = (rig: Rig) => rig.fd.destroy({ id: ID.hwpt });
 const devices = new WeakMap<Rig, ReturnType<typeof furnish>>();
 const furnishedDevice = (rig: Rig) => devices.get(rig)!;
@@ -78,12 +80,16 @@ const TABLE: Partial<Record<CommandName, Case[]>> = {
       name: 'a fault queue that is used',
       code: 'EBUSY',
       args: { id: ID.fault },
-      before: ({ fd }) => fd.hwptAlloc({ flags: 4, devId: ID.device, ptId: ID.parent, faultId: ID.fault, ...VTD_S1 }),
+      before: (rig) => {
+        rig.fd.hwptAlloc({ flags: 4, devId: ID.device, ptId: ID.parent, faultId: ID.fault, ...VTD_S1 });
+        closeFile(rig);
+      },
     },
     { name: 'a nested HWPT', code: 'none', args: { id: ID.nested } },
     { name: 'an HWPT without devices', code: 'none', args: { id: ID.hwpt } },
     { name: 'an IOAS with areas', code: 'none', args: { id: ID.ioas }, before: withoutDomain },
-    { name: 'a fault queue', code: 'none', args: { id: ID.fault } },
+    { name: 'a fault queue whose file is open', code: 'EBUSY', args: { id: ID.fault } },
+    { name: 'a fault queue', code: 'none', args: { id: ID.fault }, before: closeFile },
   ],
   ioasAlloc: [
     { name: 'a flag', code: 'EOPNOTSUPP', args: { flags: 1 } },
@@ -92,7 +98,10 @@ const TABLE: Partial<Record<CommandName, Case[]>> = {
       name: 'an id that became free',
       code: 'none',
       args: {},
-      before: ({ fd }) => fd.destroy({ id: ID.fault }),
+      before: (rig) => {
+        closeFile(rig);
+        rig.fd.destroy({ id: ID.fault });
+      },
       out: { outIoasId: ID.fault },
     },
   ],
@@ -575,7 +584,7 @@ const TABLE: Partial<Record<CommandName, Case[]>> = {
   ],
   faultQueueAlloc: [
     { name: 'a flag', code: 'EOPNOTSUPP', args: { flags: 1 } },
-    { name: 'all well', code: 'none', args: {}, out: { outFaultId: 9 } },
+    { name: 'all well', code: 'none', args: {}, out: { outFaultId: 9, outFaultFd: FAULT_FD + 1 } },
   ],
 };
 

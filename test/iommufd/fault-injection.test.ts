@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { FailPoint } from '../../src/iommufd/fail-point.ts';
+import type { FailPoint } from '../../src/errno/fail-point.ts';
 import { WRITE } from '../../src/iommu/access.ts';
 import type { Quirks } from '../../src/iommu/quirks.ts';
 import { codeOf } from '../core/builds.ts';

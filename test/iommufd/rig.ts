@@ -55,6 +55,9 @@ export function behind({ iommu }: Rig, more: Partial<BindOptions> = {}): BindOpt
 /** Ids that `furnish` gives out, in its order. */
 export const ID = { ioas: 1, device: 2, hwpt: 3, other: 4, fault: 5, access: 6, parent: 7, nested: 8 } as const;
 
+/** The descriptor of its fault queue. */
+export const FAULT_FD = 3;
+
 /** VT-d's data of a nested HWPT: all zeros will do. */
 export const VTD_S1 = { dataType: 1, dataLen: 24, dataUptr: BUFFER };
 

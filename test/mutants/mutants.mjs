@@ -136,8 +136,32 @@ export const MUTANTS = [
   {
     name: 'a list may mark the page behind the last one',
     file: 'bitmap/mark.ts',
-    find: 'highest >= pages',
-    replace: 'highest > pages',
+    find: 'highestOf(list, end) >= pages',
+    replace: 'highestOf(list, end) > pages',
+  },
+  {
+    name: 'a range that ends in the next word ends where it should begin',
+    file: 'bitmap/mark.ts',
+    find: '(bytes ? tail : both)',
+    replace: '(bytes ? head : both)',
+  },
+  {
+    name: 'an edge at the start of a word is overlooked',
+    file: 'bitmap/runs.ts',
+    find: 'word ^ ((word << 1) | (load<u64>(at - 8) >> 63))',
+    replace: 'word ^ (word << 1)',
+  },
+  {
+    name: 'the run at which a call is full is not found again',
+    file: 'bitmap/runs.ts',
+    find: 'load<u32>(end - 4)',
+    replace: 'load<u32>(end - 4) + 1',
+  },
+  {
+    name: 'a stretch whose first word is clean is not moved',
+    file: 'bitmap/merge.ts',
+    find: '!anySet(from)',
+    replace: '!load<u64>(from)',
   },
   {
     name: 'a free buddy of any size is merged',
@@ -264,6 +288,12 @@ export const MUTANTS = [
     file: 'iotlb/encode-vtd.ts',
     find: 'clz((first ^ last) >> 12)',
     replace: 'clz((last - first) >> 12)',
+  },
+  {
+    name: "a vendor's command for stage 2 drops nested leaves by the range that it names",
+    file: 'iotlb/invalidate.ts',
+    find: 'dropEntries(core, iotlb, FORM_DOMAIN, owner, u64.MAX_VALUE, 0, u64.MAX_VALUE);',
+    replace: 'dropEntries(core, iotlb, FORM_DOMAIN, owner, u64.MAX_VALUE, first, last);',
   },
   {
     name: 'an invalidation leaves the walk cache',

@@ -63,6 +63,17 @@ describe('the snippets of a text', () => {
   });
 });
 
+/** What snippets say in their comments that they print, by something that only one of them has. */
+const PRINTS: Readonly<Record<string, string>> = {
+  'fd.hwptGetDirtyBitmap(': '100000\n',
+  'fd.ioctl(': '-95\n0 1\n',
+  'container.dirtyPages(': '11111111 11111111\n11111111 100000\n',
+  'new GuestPageTable(': 'true\n-1 translation 1\n',
+  'domain.splitSteps(': 'bbm 2\nnt 0\ndirect2 0\n',
+  "'skip-flush-after-clear'": `strict 1 1\nstrict 2 1\n[ 'skip-flush-after-clear' ] 1 1\n[ 'skip-flush-after-clear' ] 2 0\n`,
+  'iommu.resume(': 'translation 16384\n0 1\n',
+};
+
 describe('README.md', () => {
   const snippets = snippetsOf(read('README.md'));
 
@@ -70,6 +81,11 @@ describe('README.md', () => {
     const embedding = snippets.find(({ text }) => text.includes('iommu.attach('));
     expect(embedding).toBeDefined();
     expect(embedding!.text.split('\n').filter((line) => line.trim() !== '').length).toBeLessThan(15);
+  });
+
+  it('has a snippet for each output that is known', () => {
+    const found = Object.keys(PRINTS).map((part) => snippets.filter(({ text }) => text.includes(part)).length);
+    expect(found).toEqual(Object.keys(PRINTS).map(() => 1));
   });
 
   it.each(
@@ -80,7 +96,9 @@ describe('README.md', () => {
   )(
     'line $line works: $shown',
     (snippet) => {
-      expect(() => runSnippet(snippet, 'README.md')).not.toThrow();
+      const printed = runSnippet(snippet, 'README.md');
+      const said = Object.entries(PRINTS).find(([part]) => !isShell(snippet) && snippet.text.includes(part));
+      if (said) expect(printed).toBe(said[1]);
     },
     300_000,
   );

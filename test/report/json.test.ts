@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { CompareResult } from '../../src/compare/result.ts';
 import { toJson } from '../../src/report/json.ts';
-import { DEFAULT_ROWS, migrationResult, migrationRow, windowsResult, windowsRow } from './sample.ts';
+import { DEFAULT_ROWS, RESIZE, migrationResult, migrationRow, windowsResult, windowsRow } from './sample.ts';
 
 /** The same value with the keys of every object in an order drawn from `order`, and one more key in each. */
 function disturbed(value: unknown, order: () => number): unknown {
@@ -19,13 +19,13 @@ describe('toJson', () => {
     expect(Object.keys(parsed)).toEqual(['schema', 'input', 'options', 'results']);
     expect(Object.keys(parsed.input).join()).toBe('name,events,writeEvents,bytesWritten,pagesWritten,ramBytes');
     expect(Object.keys(parsed.options).join()).toBe(
-      'mode,trackers,leaf,pageSize,ramBytes,loop,linkBitsPerSecond,downtimeLimitNs,startNs,phase,repeatPhase,capNs,' +
+      'mode,trackers,leaf,qemu,deviceState,pageSize,ramBytes,loop,linkBitsPerSecond,downtimeLimitNs,startNs,phase,repeatPhase,capNs,' +
         'windowNs,seed,cpuLog,setup,iotlb,cost',
     );
     const [row] = parsed.results as unknown as Record<string, object>[];
     expect(Object.keys(row).join()).toBe(
       'tracker,claims,leaf,missedPages,stalePages,overReportedPages,truePages,reportedPages,extraBytesSent,mappedBytes,' +
-        'rounds,totalBytes,totalTimeNs,downtimeNs,converged,reason,why,iotlb,modelled',
+        'resize,rounds,totalBytes,totalTimeNs,downtimeNs,converged,reason,why,deviceState,iotlb,modelled',
     );
     expect(Object.keys((row.rounds as object[])[0]).join()).toBe('index,pages,bytes,durationNs,dirtiedPages');
     expect(Object.keys(row.modelled).join()).toBe('queryNs,flushNs,iotlbMissNs,dmaStallNs');
@@ -33,12 +33,21 @@ describe('toJson', () => {
 
   test('has windows where a migration has rounds', () => {
     const parsed = JSON.parse(toJson(windowsResult([windowsRow()])));
-    expect(Object.keys(parsed.results[0]).slice(-4).join()).toBe('mappedBytes,windows,iotlb,modelled');
+    expect(Object.keys(parsed.results[0]).slice(-4).join()).toBe('resize,windows,iotlb,modelled');
     expect(Object.keys(parsed.results[0].windows).join()).toBe('count,reportedBytes,trueBytes,ratio');
   });
 
+  test('has what resizing came to in the order of the contract', () => {
+    const shuffled = Object.fromEntries(Object.entries(RESIZE).reverse()) as unknown as typeof RESIZE;
+    const { resize } = JSON.parse(toJson(migrationResult([migrationRow({ resize: shuffled })]))).results[0];
+    expect(Object.keys(resize).join()).toBe('update,split,merge,fault,splitting,merging');
+    expect(Object.keys(resize.merging).join()).toBe(
+      'leaves,windows,windowNs,faults,lostBytes,stalls,stalledNs,deepestQueue,flushes,durationNs',
+    );
+  });
+
   test('loses nothing', () => {
-    const migration = migrationResult(DEFAULT_ROWS);
+    const migration = migrationResult([...DEFAULT_ROWS, migrationRow({ resize: RESIZE })]);
     const windows = windowsResult([windowsRow({ windows: { count: 1, reportedBytes: 0, trueBytes: 0, ratio: null } })]);
     expect(JSON.parse(toJson(migration))).toEqual(migration);
     expect(JSON.parse(toJson(windows))).toEqual(windows);

@@ -2,6 +2,8 @@ import type {
   CompareResult,
   MigrationRow,
   OptionsResult,
+  ResizeResult,
+  ResizeWork,
   RoundResult,
   RowBase,
   WindowsRow,
@@ -23,6 +25,8 @@ export const OPTIONS: OptionsResult = {
   mode: 'migration',
   trackers: ['device', 'iommu:amdv1', 'iommu:vtdss', 'type1', 'cpu-only'],
   leaf: ['4K', '2M'],
+  qemu: null,
+  deviceState: null,
   pageSize: 4096,
   ramBytes: RAM,
   loop: 'classic rounds',
@@ -54,6 +58,30 @@ export const BASE: RowBase = {
   reportedPages: 2_000,
   extraBytesSent: 0,
   mappedBytes: RAM,
+  resize: null,
+};
+
+export const RESIZE_WORK: ResizeWork = {
+  leaves: 64,
+  windows: 64,
+  windowNs: 640_000_000,
+  faults: 48,
+  lostBytes: 2_871_296,
+  stalls: 0,
+  stalledNs: 0,
+  deepestQueue: 0,
+  flushes: 64,
+  durationNs: 640_000_000,
+};
+
+/** Eager splits and a merge by break-before-make, which DMA met. */
+export const RESIZE: ResizeResult = {
+  update: 'bbm',
+  split: 'eager',
+  merge: true,
+  fault: 'abort',
+  splitting: RESIZE_WORK,
+  merging: { ...RESIZE_WORK, leaves: 1_024, windows: 1, windowNs: 10_000_000, faults: 1, lostBytes: 0 },
 };
 
 const COUNTERS = {
@@ -77,6 +105,7 @@ export function migrationRow(change: Partial<MigrationRow> = {}): MigrationRow {
     converged: true,
     reason: 'converged',
     why: '1,000 pages remain, of which 1,220 fit the limit.',
+    deviceState: null,
     ...COUNTERS,
     ...change,
   };

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { CompareResult } from '../../src/compare/result.ts';
 import schema from '../../src/report/compare.schema.json' with { type: 'json' };
 import { toJson } from '../../src/report/json.ts';
-import { DEFAULT_ROWS, migrationResult, migrationRow, windowsResult, windowsRow } from './sample.ts';
+import { DEFAULT_ROWS, RESIZE, migrationResult, migrationRow, windowsResult, windowsRow } from './sample.ts';
 
 const validate = new Ajv2020({ strict: true, allErrors: true }).compile(schema);
 
@@ -41,9 +41,28 @@ function changed(value: Json, path: Path, by: Json | undefined): Json {
   return copy;
 }
 
+/** Where null may stand, and text as well. */
+const NULL_OR_TEXT = ['options.phase', 'options.deviceState'];
+
+/** A result in which nothing is null that need not be. */
+const FULL: CompareResult = {
+  ...migrationResult([
+    migrationRow({
+      deviceState: { devices: 2, bytes: 8192, preCopyBytes: 9, stopCopyLength: 8, stopCopyBytes: 7, rounds: [9, 7] },
+    }),
+  ]),
+  options: {
+    ...MIGRATION.options,
+    qemu: { devices: '1xnolog,log', chosen: [{ tracker: 'qemu', uses: 'iommu:amdv1', why: 'one has no log' }] },
+    deviceState: '64M',
+  },
+};
+
 const SAMPLES = [
   ['migration', parsed(migrationResult([migrationRow()]))],
   ['windows', parsed(windowsResult([windowsRow()]))],
+  ['resizing', parsed(migrationResult([migrationRow({ resize: RESIZE })]))],
+  ['full migration', parsed(FULL)],
 ] as const;
 
 describe('compare.schema.json', () => {
@@ -77,8 +96,7 @@ describe('compare.schema.json', () => {
     const accepted = paths(sample).filter((path) => {
       const value = valueAt(sample, path);
       const wrong = typeof value === 'number' || typeof value === 'boolean' || value === null ? '1' : 1;
-      // `phase` may be null or a string, so text is right there.
-      return validate(changed(sample, path, value === null && path.at(-1) === 'phase' ? 1 : wrong));
+      return validate(changed(sample, path, value === null && NULL_OR_TEXT.includes(path.join('.')) ? 1 : wrong));
     });
     expect(accepted).toEqual([]);
   });

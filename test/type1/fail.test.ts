@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Requester } from '../../src/iommu/requester.ts';
 import { Type1Container } from '../../src/type1/container.ts';
-import type { FailPoint } from '../../src/type1/fail-point.ts';
+import type { FailPoint } from '../../src/errno/fail-point.ts';
 import type { Type1Device } from '../../src/type1/type1-device.ts';
 import { codeOf } from '../core/builds.ts';
 import { BITMAP, PAGE, RAM, RW, backed, bitsAt, rig, type Rig } from './rig.ts';

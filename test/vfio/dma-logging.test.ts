@@ -266,6 +266,16 @@ describe('DMA logging of a device', () => {
     expect([report(0, MIB, 2048), report(0, 2 ** 53 - 1, 8192)]).toEqual(['EINVAL', 'EINVAL']);
   });
 
+  it('is EFAULT where the bitmap goes away between two steps of a REPORT', () => {
+    const { vfio, requester, addressSpace } = fresh();
+    vfio.dmaLoggingStart({ pageSize: 4096, ranges: [{ iova: 0, length: 65536 }] });
+    requester.access(0, 1, WRITE);
+    const report = vfio.dmaLoggingReportSteps({ iova: 0, length: 65536, pageSize: 4096, bitmap: USER });
+    report.next();
+    addressSpace.munmap({ va: USER, length: USER_BYTES });
+    expect(codeOf(() => runWhole(report))).toBe('EFAULT');
+  });
+
   it('waits for DMA that is under way: at START for what goes unlogged, at REPORT for what was logged', () => {
     const { vfio, requester } = fresh();
     const landed: string[] = [];

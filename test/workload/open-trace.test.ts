@@ -99,7 +99,10 @@ test('wrong arguments are named, with their value and what would be right', asyn
     ],
     [await refused(bytes, { meta: meta(), ramBytes: 0 }), /ramBytes is 0/],
     [await refused(bytes, { meta: meta(), ramBytes: 2 ** 45 }), /at most 2\^44/],
-    [await refused(bytes, { meta: meta(), format: 'pcap' }), /format is "pcap"; it must be 'binary' or 'csv'/],
+    [
+      await refused(bytes, { meta: meta(), format: 'pcap' }),
+      /format is "pcap"; it must be one of 'binary', 'csv', 'iova-csv'/,
+    ],
   ];
   for (const [error, message] of cases) {
     expect((error as Error).message).toMatch(message);

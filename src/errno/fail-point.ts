@@ -1,5 +1,5 @@
-import type { ErrnoCode } from '../errno/errno.ts';
-import { IommuError } from '../errno/error.ts';
+import type { ErrnoCode } from './errno.ts';
+import { IommuError } from './error.ts';
 
 /** Where an operation may be made to fail: an allocation, the pinning of pages, a call into the IOMMU's driver. */
 export type FailPoint = 'allocate' | 'pin' | 'driver';
