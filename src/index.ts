@@ -40,7 +40,7 @@ export { CostError } from './cost/cost-error.ts';
 export { QEMU_TRACKERS, type QemuTrackerInfo } from './tracker/qemu.ts';
 export type { CostParameter } from './cost/parameters.ts';
 export type { PricedWork } from './cost/priced-work.ts';
-export { TRACKERS, type TrackerContext, type TrackerInfo } from './tracker/registry.ts';
+export { TRACKERS, type MappedContext, type TrackerContext, type TrackerInfo } from './tracker/registry.ts';
 export { suffixesOf, type ResizeStrategy, type Suffix } from './tracker/resize-strategy.ts';
 export type { Landed, Resizing } from './tracker/resizing.ts';
 export type { Claim, IotlbCounters, Tracker, TrackerWork } from './tracker/tracker.ts';
@@ -52,6 +52,7 @@ export type { TraceFormat } from './workload/stored-recording.ts';
 export type { BlobLike, ByteStream, ByteStreamReader, TraceSource } from './workload/byte-source.ts';
 export { TraceError, type RecordUnit, type TracePlace } from './workload/trace-error.ts';
 export { GuestMappings, type GuestMapping } from './workload/guest-mappings.ts';
+export type { MappedSpan } from './workload/mapped-spans.ts';
 export { FIRST_MAPPING_OP, FIRST_READ_OP, MAP_OP, MAPPING_OPS, OPS, UNMAP_OP } from './workload/recording.ts';
 export type {
   CpuWindow,

@@ -132,7 +132,7 @@ export const COMPARE: Command<Name> = {
     'Replays a recording of DMA through every tracker and migrates the guest with each: what it reports against what the ' +
     'devices really wrote, rounds, downtime, pages lost, and what the tracking costs. TRACE is a recording in the binary ' +
     'form of examples/traces or a CSV t_us,dev,op,gpa,len, gzipped or not; without it the bundled recording of a Debian ' +
-    'guest is taken. Sizes are binary (4K, 128MiB), rates decimal (1Gbit), times have a unit (40ms).',
+    'guest is taken. In X.iova.csv devices name IOVAs, and lines map (t_us,dev,map,iova,len,gpa,access) and unmap them. Sizes are binary (4K, 128MiB), rates decimal (1Gbit), times have a unit (40ms).',
   options: OPTIONS,
   examples: [
     ['wasm-iommu compare', 'all trackers on the bundled recording'],
@@ -151,6 +151,7 @@ export const COMPARE: Command<Name> = {
     ],
     ['wasm-iommu compare --windows 100ms --format json --out pattern.json', 'the memory access pattern, as JSON'],
     ['wasm-iommu compare --ram 4G my-trace.csv', 'a trace of your own'],
+    ['wasm-iommu compare --ram 4G my-trace.iova.csv', 'one in which the guest maps and unmaps'],
   ],
   run,
 };

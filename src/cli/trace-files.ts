@@ -48,12 +48,12 @@ export interface TraceFiles {
 }
 
 /**
- * Opens a trace with what belongs to it: by default its siblings, for `X.dma.bin.gz` (or `X.csv`, …) `X.meta.json` and
+ * Opens a trace with what belongs to it: by default its siblings, for `X.dma.bin.gz` (or `X.csv`, `X.iova.csv`, …) `X.meta.json` and
  * `X.cpu-dirty.bin`, gzipped or not. Throws as openTrace does, and what the file system throws.
  */
 export async function openTraceFiles(files: TraceFiles): Promise<Recording> {
   const { trace, ramBytes } = files;
-  const stem = trace.replace(/(\.dma)?\.(bin|csv)(\.gz)?$/i, '');
+  const stem = trace.replace(/(\.dma|\.iova)?\.(bin|csv)(\.gz)?$/i, '');
   const isCsv = /\.csv(\.gz)?$/i.test(trace);
   const read = await source(trace);
   const meta = files.meta ?? (await firstOf([`${stem}.meta.json`]));

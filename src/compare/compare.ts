@@ -1,4 +1,3 @@
-import { UsageError } from '../units/usage-error.ts';
 import type { Recording } from '../workload/recording.ts';
 import { survey } from '../workload/survey.ts';
 import { describePlan, planComparison, type CompareOptions } from './options.ts';
@@ -16,21 +15,17 @@ export async function compare(
   options: CompareOptions = {},
 ): Promise<CompareResult> {
   const input = await recording;
-  if (input.hasMappings) {
-    throw new UsageError(
-      `${input.name}: a comparison has no guest IOMMU yet; trackers read traces without map and unmap`,
-    );
-  }
   const figures = await survey(input);
   const plan = planComparison(options, input, figures);
   const rows: Row[] = [];
   try {
     for (const planned of plan.rows) rows.push(await Row.begin(planned, plan, input));
     await replay(rows, input, plan, figures.endNs, options.onProgress);
-    const { events, writeEvents, bytesWritten, pagesWritten } = figures;
+    const { events, writeEvents, bytesWritten, pagesWritten, mappings } = figures;
+    const mapped = mappings && { mappings: { events: mappings.events, faults: mappings.faults } };
     return {
       schema: 'wasm-iommu/compare@1',
-      input: { name: input.name, events, writeEvents, bytesWritten, pagesWritten, ramBytes: input.ramBytes },
+      input: { name: input.name, events, writeEvents, bytesWritten, pagesWritten, ramBytes: input.ramBytes, ...mapped },
       options: describePlan(plan, input),
       results: rows.map((row) => row.result()) as MigrationRow[] | WindowsRow[],
     };

@@ -8,14 +8,16 @@ import { formatLeaf } from '../units/quantity.ts';
 import { parseSize } from '../units/units.ts';
 import { UsageError } from '../units/usage-error.ts';
 import { phaseSpan } from '../workload/phase-span.ts';
+import type { MappedSpan } from '../workload/mapped-spans.ts';
 import type { Recording } from '../workload/recording.ts';
 import type { Survey } from '../workload/survey.ts';
+import { mappedBytesOf, takesMappings } from './mapped-rows.ts';
 import type { OptionsResult, QemuChoices } from './result.ts';
 import { parseStateSizes } from './state-sizes.ts';
 
 /** What to compare, and how. Times are ns on the recording's clock or of simulated time. */
 export interface CompareOptions {
-  /** Names of trackers (`TRACKERS`), those of system IOMMUs with suffixes or without. Default: all, without. */
+  /** Names of trackers (`TRACKERS`), those of system IOMMUs with suffixes or without. Default: all that suit the recording, without. */
   readonly trackers?: readonly string[] | undefined;
   /**
    * For trackers `qemu`: which of the recording's devices log their own DMA, in its order, as `3xlog,1xnolog`; the last
@@ -67,6 +69,8 @@ export interface PlannedRow {
   /** Bytes; 4096 for a tracker without an I/O page table. */
   readonly leafBytes: number;
   readonly leaf: string;
+  /** Bytes of its core that the guest's mappings take. */
+  readonly mappedCoreBytes: number;
 }
 
 /** A comparison, worked out: what was asked for, with everything that was left open filled in. */
@@ -87,6 +91,8 @@ export interface Plan {
   readonly windowNs: number | undefined;
   readonly seed: number;
   readonly cost: CostModel;
+  /** Where the guest maps: the IOVA space that each device ever has mappings in. */
+  readonly spaces: readonly (readonly MappedSpan[])[] | undefined;
 }
 
 const KIB = 1024;
@@ -102,8 +108,12 @@ function wholeNumber(what: string, value: number, least: number): number {
   throw new UsageError(`${what}: ${value} is not a whole number from ${least} to 2^53 - 1`);
 }
 
-function trackersOf(names: readonly string[] | undefined, logs: readonly boolean[]): readonly TrackerInfo[] {
-  if (!names) return TRACKERS;
+function trackersOf(
+  names: readonly string[] | undefined,
+  logs: readonly boolean[],
+  mapped: boolean,
+): readonly TrackerInfo[] {
+  if (!names) return mapped ? TRACKERS.filter(takesMappings) : TRACKERS;
   if (names.length === 0) throw new UsageError('trackers: name at least one; `wasm-iommu trackers` lists them');
   const found = names.map((name) => {
     if (isQemu(name)) return qemuTracker(name, logs);
@@ -137,7 +147,7 @@ function leavesFor({ name, leafSizes, resize }: TrackerInfo, leaves: readonly nu
   );
 }
 
-function rowsOf(trackers: readonly TrackerInfo[], leaves: readonly number[]): PlannedRow[] {
+function rowsOf(trackers: readonly TrackerInfo[], leaves: readonly number[]): Omit<PlannedRow, 'mappedCoreBytes'>[] {
   return trackers.flatMap((tracker) => {
     const sizes = tracker.leafSizes;
     if (!sizes) return [{ tracker, leafBytes: 4096, leaf: 'none' }];
@@ -207,16 +217,22 @@ export function planComparison(options: CompareOptions, recording: Recording, su
   }
   const leaves = (options.leaf ?? ['4K', '2M']).map((leaf) => sizeOf('leaf', leaf));
   if (leaves.length === 0) throw new UsageError('leaf: name at least one size');
-  const trackers = trackersOf(options.trackers, logsOf(options, recording.devices.length));
+  const spaces = survey.mappings?.spans;
+  const trackers = trackersOf(options.trackers, logsOf(options, recording.devices.length), spaces !== undefined);
   const merging = trackers.find(({ resize }) => resize?.merge);
   if (merging && options.windowNs !== undefined) {
     throw new UsageError(`trackers: '${merging.name}': '+merge' has no effect with windows; leave it out`);
   }
+  const pageSize = sizeOf('page-size', options.pageSize ?? 4 * KIB);
+  const rows = rowsOf(trackers, [...new Set(leaves)]).map((row) => ({
+    ...row,
+    mappedCoreBytes: spaces ? mappedBytesOf(row.tracker, spaces, pageSize) : 0,
+  }));
   return {
-    rows: rowsOf(trackers, [...new Set(leaves)]),
+    rows,
     deviceSet: options.devices ?? 'log',
     state: stateOf(options, recording),
-    pageSize: sizeOf('page-size', options.pageSize ?? 4 * KIB),
+    pageSize,
     linkBitsPerSecond: wholeNumber('linkBitsPerSecond', options.linkBitsPerSecond ?? 1e9, 1),
     downtimeLimitNs: wholeNumber('downtimeLimitNs', options.downtimeLimitNs ?? 40e6, 0),
     capNs: wholeNumber('capNs', options.capNs ?? 60e9, 0),
@@ -225,8 +241,13 @@ export function planComparison(options: CompareOptions, recording: Recording, su
     windowNs: options.windowNs === undefined ? undefined : wholeNumber('windowNs', options.windowNs, 1),
     seed: wholeNumber('seed', options.seed ?? 0, 0),
     cost: options.cost ?? CostModel.default(),
+    spaces,
   };
 }
+
+const SETUP = 'one domain for all devices; [0, ram) mapped read-write before the first event, IOVA = GPA = HPA';
+const MAPPED_SETUP =
+  'a stage 1 for each device, as the guest maps it, in pages of 4K, over one stage 2 for all, which is tracked; [0, ram) mapped there read-write before the first event, GPA = HPA; devices log by IOVA';
 
 function qemuOf({ rows, deviceSet }: Plan): QemuChoices | null {
   const trackers = [...new Set(rows.map(({ tracker }) => tracker))].filter((tracker) => 'uses' in tracker);
@@ -255,7 +276,7 @@ export function describePlan(plan: Plan, recording: Recording): OptionsResult {
     windowNs: plan.windowNs ?? null,
     seed: plan.seed,
     cpuLog: recording.hasCpuLog,
-    setup: 'one domain for all devices; [0, ram) mapped read-write before the first event, IOVA = GPA = HPA',
+    setup: plan.spaces ? MAPPED_SETUP : SETUP,
     iotlb: { ...COMPARED_IOTLB, replacement: 'lru' },
     cost: plan.cost.toResult(),
   };

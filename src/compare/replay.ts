@@ -1,4 +1,6 @@
+import { changeMappings, GuestMappings } from '../workload/guest-mappings.ts';
 import type { Recording, Segment } from '../workload/recording.ts';
+import { unmapAll } from '../workload/unmap-all.ts';
 import type { Plan, Progress } from './options.ts';
 import type { Row } from './row.ts';
 
@@ -23,12 +25,16 @@ async function readOnce(
   toNs: number | undefined,
   offsetNs: number,
   tell: (simulatedNs: number) => void,
+  mappings?: GuestMappings,
 ): Promise<number> {
   let lastEventNs = 0;
   const part = { fromNs: plan.startNs, seed: plan.seed, ...(toNs === undefined ? {} : { toNs }) };
   for await (const segment of recording.segments(part)) {
     if (rows.every(({ run }) => run.done)) break;
     give(rows, segment, offsetNs);
+    if (mappings && segment.kind === 'dma') {
+      for (let i = 0; i < segment.count; i++) changeMappings(mappings, segment, i);
+    }
     if (segment.kind === 'dma') lastEventNs = lastMoment(segment);
     tell(lastMoment(segment) + offsetNs);
   }
@@ -56,7 +62,11 @@ export async function replay(
   }
   const spanNs = plan.repeatEndNs - plan.startNs;
   for (let turn = 0; rows.some(({ run }) => !run.done); turn++) {
-    await readOnce(rows, recording, plan, plan.repeatEndNs, turn * spanNs - plan.startNs, tell);
+    const offsetNs = turn * spanNs - plan.startNs;
+    const mappings = recording.hasMappings ? new GuestMappings() : undefined;
+    await readOnce(rows, recording, plan, plan.repeatEndNs, offsetNs, tell, mappings);
+    // The next turn begins with the mappings of its first moment.
+    for (const batch of mappings ? unmapAll(mappings, plan.repeatEndNs) : []) give(rows, batch, offsetNs);
     // A turn without an event passes time all the same.
     for (const { run } of rows) if (!run.done) run.advance((turn + 1) * spanNs);
   }

@@ -72,6 +72,8 @@ export interface InputSummary {
   /** Distinct 4 KiB pages that devices wrote. */
   readonly pagesWritten: number;
   readonly ramBytes: number;
+  /** Where the guest maps: how many events map and unmap, and how many DMA events met no mapping, or not the right. */
+  readonly mappings?: { readonly events: number; readonly faults: number };
 }
 
 /** What QEMU would use for the devices, for each tracker `qemu` that was compared. */
@@ -103,7 +105,7 @@ export interface OptionsResult {
   readonly windowNs: number | null;
   readonly seed: number;
   readonly cpuLog: boolean;
-  /** One domain for all devices; IOVA = GPA = HPA over [0, ram). */
+  /** How devices, domains and mappings are set up, in words. */
   readonly setup: string;
   readonly iotlb: { readonly sets: number; readonly ways: number; readonly replacement: 'lru' };
   readonly cost: readonly CostParameterResult[];

@@ -20,7 +20,7 @@ function coreBytes(row: PlannedRow, ramBytes: number, devices: number): number {
   const entries = entriesPerLeaf(row.leafBytes) + (row.tracker.resize ? row.leafBytes / PAGE : 0);
   const tables = row.tracker.leafSizes ? leaves * entries * 8 : 0;
   const logs = row.tracker.leafSizes ? 0 : (devices + 16) * bits;
-  const bytes = 8 * MIB + 8 * bits + 2 * logs + 1.1 * tables;
+  const bytes = 8 * MIB + 8 * bits + 2 * logs + 1.1 * tables + row.mappedCoreBytes;
   return Math.min(2 ** 32, Math.ceil((bytes * 1.01) / MIB) * MIB);
 }
 
@@ -46,9 +46,10 @@ export class Row {
     const { ramBytes } = recording;
     const { leafBytes, leaf } = planned;
     const devices = recording.devices.length;
-    const { pageSize, cost } = plan;
+    const { pageSize, cost, spaces } = plan;
     const { flushNs } = cost;
-    this.#tracker = planned.tracker.make({ core, ramBytes, devices, leafBytes, leaf, pageSize, flushNs });
+    const context = { core, ramBytes, devices, leafBytes, leaf, pageSize, flushNs };
+    this.#tracker = planned.tracker.make({ ...context, ...(spaces && { spaces }) });
     const newBitmap = (): Bitmap => {
       const bitmap = core.bitmap({ length: ramBytes, pageSize: PAGE });
       this.#bitmaps.push(bitmap);

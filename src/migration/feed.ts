@@ -1,4 +1,5 @@
 import type { Bitmap } from '../bitmap/bitmap.ts';
+import { MappedLanding } from '../oracle/mapped-landing.ts';
 import type { Oracle } from '../oracle/oracle.ts';
 import type { Tracker } from '../tracker/tracker.ts';
 import { FIRST_READ_OP, type EventBatch } from '../workload/recording.ts';
@@ -21,6 +22,8 @@ export function firstLaterThan(batch: EventBatch, begin: number, timeNs: number)
 export class Feed {
   readonly #tracker: Tracker;
   readonly #oracle: Oracle;
+  /** Of a recording with mappings. */
+  #mapped: MappedLanding | undefined;
 
   constructor(tracker: Tracker, oracle: Oracle) {
     this.#tracker = tracker;
@@ -44,6 +47,7 @@ export class Feed {
     const { resizing } = this.#tracker;
     if (resizing?.broken) return resizing.feed(batch, begin, end, offsetNs, this.#landed);
     this.#tracker.feed(batch, begin, end);
+    if (batch.mapping) return (this.#mapped ??= new MappedLanding(this.#oracle)).events(batch, begin, end);
     const { op, address, length } = batch;
     for (let i = begin; i < end; i++) {
       if (op[i] < FIRST_READ_OP) this.#oracle.landBytes(address[i], length[i]);

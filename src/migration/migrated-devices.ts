@@ -3,7 +3,7 @@ import { VFIO_MIGRATION_PRE_COPY } from '../uapi/vfio.ts';
 import type { DataStream } from '../vfio/data-stream.ts';
 import { VfioDevice } from '../vfio/device.ts';
 import { DeviceState } from '../vfio/device-state.ts';
-import { FIRST_READ_OP, type EventBatch } from '../workload/recording.ts';
+import { FIRST_MAPPING_OP, FIRST_READ_OP, type EventBatch } from '../workload/recording.ts';
 import { exact } from './exact.ts';
 import { LocalState } from './local-state.ts';
 
@@ -75,7 +75,8 @@ export class MigratedDevices {
   /** Events [begin, end) of a batch happen. */
   dma({ device, op, address, length }: EventBatch, begin: number, end: number): void {
     for (let i = begin; i < end; i++) {
-      if (op[i] >= FIRST_READ_OP && length[i] > 0) this.#byIndex[device[i]]?.change(address[i], length[i]);
+      if (op[i] >= FIRST_READ_OP && op[i] < FIRST_MAPPING_OP && length[i] > 0)
+        this.#byIndex[device[i]]?.change(address[i], length[i]);
     }
   }
 

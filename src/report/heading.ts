@@ -6,11 +6,12 @@ import { wrap } from './wrap.ts';
 export function heading(result: CompareResult, width: number): string[] {
   const { input, options } = result;
   const events =
-    `${printable(input.name)}: ${formatBytes(input.ramBytes)} RAM, ${formatCount(input.events)} DMA events, ` +
+    `${printable(input.name)}: ${formatBytes(input.ramBytes)} RAM, ${formatCount(input.events)} ${input.mappings ? 'events' : 'DMA events'}, ` +
     `of which ${formatCount(input.writeEvents)} write ${formatBytes(input.bytesWritten)} ` +
     `to ${formatCount(input.pagesWritten)} distinct pages of 4 KiB`;
   return [
     ...wrap(events, width, 'Input      '),
+    ...(input.mappings ? wrap(guestMappings(input.mappings), width, 'Mappings   ') : []),
     ...(options.mode === 'windows'
       ? wrap(windowsPlan(options), width, 'Windows    ')
       : wrap(migrationPlan(options), width, 'Migration  ')),
@@ -19,6 +20,11 @@ export function heading(result: CompareResult, width: number): string[] {
       wrap(`${printable(tracker)} comes down to ${printable(uses)}: ${printable(why)}`, width, 'QEMU       '),
     ),
   ];
+}
+
+function guestMappings({ events, faults }: NonNullable<CompareResult['input']['mappings']>): string {
+  const met = 'DMA events that met no mapping, or not the right, and landed only up to there';
+  return `events that map or unmap: ${formatCount(events)}; ${met}: ${formatCount(faults)}`;
 }
 
 /** Names come from files and command lines: a control character in one must not reach the terminal. */

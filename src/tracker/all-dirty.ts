@@ -42,5 +42,6 @@ export const ALL_DIRTY: TrackerInfo = {
   claims: 'sound',
   about: 'nobody tracks: all of RAM is dirty, every time',
   claim: 'sound: nothing can be missed where everything is reported',
+  mappedCoreBytes: () => 0,
   make: ({ ramBytes }) => new AllDirtyTracker(ramBytes),
 };

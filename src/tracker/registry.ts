@@ -2,10 +2,16 @@ import type { Core } from '../core/core.ts';
 import { CostModel } from '../cost/cost-model.ts';
 import { IommuError } from '../errno/error.ts';
 import { FORMATS, type FormatInfo, type FormatName } from '../iommu/formats.ts';
+import { formatBytes } from '../units/quantity.ts';
 import { UsageError } from '../units/usage-error.ts';
-import { IDEAL_DEVICE, MLX5_DEVICE } from '../vfio/device-profile.ts';
+import { IDEAL_DEVICE, MLX5_DEVICE, type DeviceProfile } from '../vfio/device-profile.ts';
+import type { MappedSpan } from '../workload/mapped-spans.ts';
 import { CpuOnlyTracker } from './cpu-only.ts';
 import { DeviceLoggingTracker } from './device-logging.ts';
+import { tableBytesFor } from './guest-tables.ts';
+import { IOVA_BITS } from './guest-stage.ts';
+import { IovaLoggingTracker } from './iova-logging.ts';
+import { logBytesFor } from './logged-spans.ts';
 import { parseResizeStrategy, type ResizeStrategy } from './resize-strategy.ts';
 import { smallestLeaf, SystemIommuTracker } from './system-iommu.ts';
 import type { Claim, Tracker } from './tracker.ts';
@@ -24,7 +30,12 @@ export interface TrackerContext {
   readonly pageSize: number;
   /** What a completed invalidation takes where leaves are resized, whole ns. Default: the cost model's own price. */
   readonly flushNs?: number;
+  /** Where the guest maps: the IOVA space that each device ever has mappings in. Default: devices name guest-physical addresses. */
+  readonly spaces?: readonly (readonly MappedSpan[])[];
 }
+
+/** What of it decides how much of a core a tracker needs on top where the guest maps. */
+export type MappedContext = Required<Pick<TrackerContext, 'spaces' | 'pageSize'>>;
 
 /** A tracker that there is. */
 export interface TrackerInfo {
@@ -40,6 +51,11 @@ export interface TrackerInfo {
   readonly format?: FormatName;
   /** What the name's suffixes say, and the leaf sizes, bytes, that can be split; a tracker without suffixes has none. */
   readonly resize?: ResizeStrategy & { readonly leafSizes: readonly number[] };
+  /**
+   * Bytes of a core that it needs on top where the guest maps; undefined for one that can't track that. UsageError: IOVAs
+   * that it lacks.
+   */
+  readonly mappedCoreBytes?: ((context: MappedContext) => number) | undefined;
   make(context: TrackerContext): Tracker;
 }
 
@@ -63,8 +79,24 @@ function formatFor(name: FormatName, leafBytes: number): FormatInfo {
   throw new IommuError('EINVAL', `iommu:${name}`, `leaf is ${leafBytes} bytes; the format has ${sizes}`);
 }
 
+/** The formats that a guest's stage 1 can lie over, and the one that it has there. */
+const GUEST_FORMATS: Partial<Record<FormatName, FormatName>> = {
+  'armv8-s2': 'armv8-s1',
+  vtdss: 'x86_64',
+  amdv1: 'x86_64',
+};
+
+function checkIovas(spaces: readonly (readonly MappedSpan[])[]): void {
+  const end = Math.max(0, ...spaces.map((spans) => spans.at(-1)).map((span) => (span ? span.iova + span.length : 0)));
+  if (end <= 2 ** IOVA_BITS) return;
+  throw new UsageError(
+    `the guest maps IOVAs up to ${formatBytes(end)}; system IOMMUs take ${IOVA_BITS} bits: choose device, type1 or cpu-only with --trackers`,
+  );
+}
+
 function systemIommu(name: FormatName, hardware: string): TrackerInfo {
   const leafSizes = leafSizesOf(name);
+  const guestFormat = GUEST_FORMATS[name];
   return {
     name: `iommu:${name}`,
     claims: 'sound',
@@ -72,8 +104,18 @@ function systemIommu(name: FormatName, hardware: string): TrackerInfo {
     claim: 'sound: read, clear, invalidate, wait for completion, then copy; one dirty byte reports a whole leaf',
     leafSizes,
     format: name,
-    make: ({ core, ramBytes, leafBytes, leaf }) =>
-      new SystemIommuTracker({ core, format: formatFor(name, leafBytes), leafBytes, leaf, ramBytes }),
+    ...(guestFormat && {
+      mappedCoreBytes: ({ spaces }) => {
+        checkIovas(spaces);
+        // Tables of stage 1, those of stage 2 over them, and a domain for each device.
+        return 2 * tableBytesFor(spaces) + 4096 * spaces.length;
+      },
+    }),
+    make: ({ core, ramBytes, leafBytes, leaf, spaces }) => {
+      const guest = spaces && guestFormat ? { guest: { format: guestFormat, spaces } } : {};
+      const format = formatFor(name, leafBytes);
+      return new SystemIommuTracker({ core, format, leafBytes, leaf, ramBytes, ...guest });
+    },
   };
 }
 
@@ -83,6 +125,7 @@ function withSuffixes(plain: TrackerInfo, format: FormatName, name: string, suff
   const leafSizes = leafSizesOf(format).filter((size) => size > smallestLeaf(formatFor(format, size)));
   return {
     ...plain,
+    mappedCoreBytes: undefined,
     name,
     about: `${plain.about}, made smaller while devices go on`,
     resize: { ...strategy, leafSizes },
@@ -93,6 +136,16 @@ function withSuffixes(plain: TrackerInfo, format: FormatName, name: string, suff
   };
 }
 
+function logging(profile: DeviceProfile): Pick<TrackerInfo, 'make' | 'mappedCoreBytes'> {
+  return {
+    mappedCoreBytes: ({ spaces, pageSize }) => logBytesFor(profile, pageSize, spaces),
+    make: ({ core, ramBytes, devices, pageSize, spaces }) =>
+      spaces
+        ? new IovaLoggingTracker({ core, profile, ramBytes, pageSize, spaces })
+        : new DeviceLoggingTracker({ core, profile, ramBytes, devices, pageSize }),
+  };
+}
+
 /** All trackers, in the order in which a comparison prints them. */
 export const TRACKERS: readonly TrackerInfo[] = [
   {
@@ -100,16 +153,14 @@ export const TRACKERS: readonly TrackerInfo[] = [
     claims: 'sound',
     about: 'each device logs the pages that it writes itself, without limits (VFIO DMA logging)',
     claim: 'sound: a write marks every log page that it touches',
-    make: ({ core, ramBytes, devices, pageSize }) =>
-      new DeviceLoggingTracker({ core, profile: IDEAL_DEVICE, ramBytes, devices, pageSize }),
+    ...logging(IDEAL_DEVICE),
   },
   {
     name: 'device:mlx5',
     claims: 'sound',
     about: "the same with the limits, page-size clamp and full-queue stall of NVIDIA mlx5's driver",
     claim: 'sound: a full report queue stalls the device, it drops nothing',
-    make: ({ core, ramBytes, devices, pageSize }) =>
-      new DeviceLoggingTracker({ core, profile: MLX5_DEVICE, ramBytes, devices, pageSize }),
+    ...logging(MLX5_DEVICE),
   },
   systemIommu('amdv1', 'an AMD IOMMU'),
   systemIommu('vtdss', 'an Intel VT-d IOMMU (second stage)'),
@@ -122,6 +173,7 @@ export const TRACKERS: readonly TrackerInfo[] = [
     claims: 'sound',
     about: 'VFIO type1 without dirty information: everything mapped is dirty, every time',
     claim: 'sound as far as the mapping covers what devices write, which is all that its 0 missed pages show',
+    mappedCoreBytes: () => 0,
     make: ({ core, ramBytes }) => new Type1Tracker({ core, ramBytes }),
   },
   {
@@ -129,6 +181,7 @@ export const TRACKERS: readonly TrackerInfo[] = [
     claims: 'none',
     about: "ignores the devices and looks at the CPUs' dirty log only",
     claim: 'claims nothing: every page that only a device wrote is lost',
+    mappedCoreBytes: () => 0,
     make: () => new CpuOnlyTracker(),
   },
 ];

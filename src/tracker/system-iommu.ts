@@ -1,13 +1,17 @@
+import type { GuestRam } from '../address-space/guest-ram.ts';
 import type { Bitmap } from '../bitmap/bitmap.ts';
 import type { Core } from '../core/core.ts';
 import { READ, WRITE } from '../iommu/access.ts';
-import type { FormatInfo } from '../iommu/formats.ts';
+import type { FormatInfo, FormatName } from '../iommu/formats.ts';
 import type { Iommu } from '../iommu/iommu.ts';
 import type { Fault } from '../iommu/fault.ts';
 import type { Requester } from '../iommu/requester.ts';
 import type { Steps } from '../schedule/step.ts';
+import type { MappedSpan } from '../workload/mapped-spans.ts';
 import type { EventBatch } from '../workload/recording.ts';
 import { ClippedReport } from './clipped-report.ts';
+import { GuestStage } from './guest-stage.ts';
+import { tableBytesFor } from './guest-tables.ts';
 import { LeafResizing } from './leaf-resizing.ts';
 import { MAX_REQUEST, postBatch } from './post-batch.ts';
 import type { ResizeStrategy } from './resize-strategy.ts';
@@ -28,6 +32,14 @@ export interface SystemIommuOptions {
   readonly ramBytes: number;
   /** How leaves come down to the format's smallest ones. Default: they stay as they are. */
   readonly resize?: ResizeOptions;
+  /** A guest that maps by itself, over `format`. Default: devices name guest-physical addresses. */
+  readonly guest?: GuestOptions;
+}
+
+/** Stage 1: its format, and the IOVA space that each device ever has mappings in. */
+export interface GuestOptions {
+  readonly format: FormatName;
+  readonly spaces: readonly (readonly MappedSpan[])[];
 }
 
 /** A strategy, the name that its tracker has with it, and what a completed invalidation takes, whole ns. */
@@ -45,6 +57,7 @@ export function smallestLeaf(format: FormatInfo): number {
 /**
  * System IOMMU dirty tracking: the dirty bits that hardware keeps in the I/O page table, through an IOTLB that caches them.
  * One HWPT of iommufd for all devices; [0, ram) is mapped read-write, IOVA = GPA = HPA, with leaves of one size, rounded up.
+ * With a `guest` the HWPT is stage 2, of IPA = HPA, and each device has a stage 1 over it, whose tables lie behind RAM.
  * With a `resize` strategy they are split on the way, for which iommufd has no command: that is the driver's part.
  */
 export class SystemIommuTracker implements Tracker {
@@ -56,6 +69,8 @@ export class SystemIommuTracker implements Tracker {
   readonly #iommu: Iommu;
   readonly #hwpt: TrackedHwpt;
   readonly #clipped: ClippedReport;
+  readonly #tables: GuestRam | undefined;
+  readonly #guest: GuestStage | undefined;
   #queries = 0;
   #atStart = { hits: 0, misses: 0, invalidations: 0 };
   #entriesAtStart = 0;
@@ -63,22 +78,28 @@ export class SystemIommuTracker implements Tracker {
   #coldMisses: number | undefined;
 
   constructor(options: SystemIommuOptions) {
-    const { resize } = options;
+    const { core, resize, guest } = options;
     this.name = resize?.name ?? `iommu:${options.format.name}`;
     this.leaf = options.leaf;
     this.mappedBytes = Math.ceil(options.ramBytes / options.leafBytes) * options.leafBytes;
-    this.#clipped = new ClippedReport(options.core, this.mappedBytes);
-    this.#iommu = options.core.iommu({ iotlb: COMPARED_IOTLB, requests: 8192 });
+    this.#clipped = new ClippedReport(core, this.mappedBytes);
+    const tableBytes = guest ? tableBytesFor(guest.spaces) : 0;
+    this.#tables = guest && core.ram({ length: tableBytes, pa: this.mappedBytes });
+    this.#iommu = core.iommu({ iotlb: COMPARED_IOTLB, requests: 8192, ...(this.#tables && { ram: this.#tables }) });
     const smallest = smallestLeaf(options.format);
     this.#hwpt = new TrackedHwpt({
-      core: options.core,
+      core,
       iommu: this.#iommu,
       format: options.format,
       leafSizes: [...new Set([smallest, options.leafBytes])],
-      mappedBytes: this.mappedBytes,
+      mappedBytes: this.mappedBytes + Math.ceil(tableBytes / options.leafBytes) * options.leafBytes,
       ...(resize && { update: resize.strategy.update }),
       ...(resize?.strategy.split === 'lazy' && { splitTo: smallest }),
     });
+    if (guest && this.#tables) {
+      const parts = { iommu: this.#iommu, parent: this.#hwpt.domain, ram: this.#tables };
+      this.#guest = new GuestStage({ ...parts, ...guest });
+    }
     if (resize) this.resizing = new LeafResizing(resize.strategy, this.#resizable(options), resize.flushNs);
   }
 
@@ -91,8 +112,12 @@ export class SystemIommuTracker implements Tracker {
   }
 
   feed(batch: EventBatch, begin: number, end: number): void {
-    postBatch(this.#device, batch, begin, end, true);
-    if (this.#iommu.run() === 0) return;
+    if (this.#guest) {
+      if (this.#guest.feed(batch, begin, end) === 0) return;
+    } else {
+      postBatch(this.#device, batch, begin, end, true);
+      if (this.#iommu.run() === 0) return;
+    }
     throw this.#defect(this.#iommu.takeFaults().faults[0]);
   }
 
@@ -122,9 +147,11 @@ export class SystemIommuTracker implements Tracker {
   }
 
   close(): void {
+    this.#guest?.close();
     this.#hwpt.close();
     this.#clipped.close();
     this.#iommu.close();
+    this.#tables?.close();
   }
 
   /** What resizing does to the domain. */

@@ -63,6 +63,23 @@ export class GuestMappings {
     return true;
   }
 
+  /** What of [iova, iova + length) is mapped with the right `access` (1 read, 2 write), in guest-physical pieces; gaps are passed over. */
+  pieces(
+    device: number,
+    iova: number,
+    length: number,
+    access: number,
+    found: (gpa: number, length: number) => void,
+  ): void {
+    const space = this.#spaces[device] ?? [];
+    const end = iova + length;
+    for (let i = firstEndingBehind(space, iova); i < space.length && space[i].iova < end; i++) {
+      if ((space[i].access & access) !== access) continue;
+      const { gpa, length: bytes } = part(space[i], Math.max(iova, space[i].iova), Math.min(end, endOf(space[i])));
+      found(gpa, bytes);
+    }
+  }
+
   /** All mappings of a device, ascending. */
   of(device: number): readonly GuestMapping[] {
     return this.#spaces[device] ?? [];

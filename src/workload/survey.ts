@@ -1,10 +1,22 @@
 import { PageSet } from './page-set.ts';
 import { changeMappings, GuestMappings } from './guest-mappings.ts';
-import { FIRST_READ_OP, type Recording } from './recording.ts';
+import { MappedSpans, type MappedSpan } from './mapped-spans.ts';
+import { FIRST_READ_OP, MAP_OP, type Recording } from './recording.ts';
 import { TraceError } from './trace-error.ts';
 
-/** The right that a write needs of a mapping. */
+/** The rights that DMA needs of a mapping. */
+const READS = 1;
 const WRITES = 2;
+
+/** What a guest's own IOMMU driver does in a recording. */
+export interface MappingFigures {
+  /** Those that map and unmap. */
+  readonly events: number;
+  /** DMA that met an IOVA without a mapping, or without the right; what came before that in its range has landed. */
+  readonly faults: number;
+  /** The IOVA space that was ever mapped, by device. */
+  readonly spans: readonly (readonly MappedSpan[])[];
+}
 
 /** Figures of a whole recording. With mappings only what lands is written. */
 export interface Survey {
@@ -17,6 +29,8 @@ export interface Survey {
   readonly pagesWritten: number;
   /** The latest of the stated duration, the last event and the end of the last CPU window, ns. */
   readonly endNs: number;
+  /** There for a recording with mappings. */
+  readonly mappings?: MappingFigures;
 }
 
 /** Reads `recording` once from start to end. */
@@ -27,6 +41,9 @@ export async function survey(recording: Recording): Promise<Survey> {
   let bytesWritten = 0;
   let endNs = recording.durationNs ?? 0;
   const mappings = recording.hasMappings ? new GuestMappings() : undefined;
+  const spans = new MappedSpans();
+  let mappingEvents = 0;
+  let faults = 0;
   for await (const segment of recording.segments()) {
     if (segment.kind === 'cpu') {
       endNs = Math.max(endNs, segment.endNs);
@@ -34,16 +51,23 @@ export async function survey(recording: Recording): Promise<Survey> {
     }
     events += segment.count;
     for (let i = 0; i < segment.count; i++) {
-      if (mappings && changeMappings(mappings, segment, i)) continue;
-      if (segment.op[i] >= FIRST_READ_OP) continue;
-      writeEvents++;
       const { address, length } = segment;
+      if (mappings && changeMappings(mappings, segment, i)) {
+        mappingEvents++;
+        if (segment.op[i] === MAP_OP) spans.add(segment.device[i], address[i], length[i]);
+        continue;
+      }
+      const writes = segment.op[i] < FIRST_READ_OP;
+      if (writes) writeEvents++;
+      else if (!mappings) continue;
       if (mappings) {
         const device = segment.device[i];
-        mappings.translate(device, address[i], length[i], WRITES, (gpa, bytes) => {
+        const reaches = mappings.translate(device, address[i], length[i], writes ? WRITES : READS, (gpa, bytes) => {
+          if (!writes) return;
           bytesWritten += bytes;
           addPages(pages, gpa, bytes);
         });
+        if (!reaches) faults++;
       } else {
         bytesWritten += length[i];
         addPages(pages, address[i], length[i]);
@@ -54,7 +78,12 @@ export async function survey(recording: Recording): Promise<Survey> {
   if (bytesWritten > Number.MAX_SAFE_INTEGER) {
     throw new TraceError(recording.name, 'the devices write 2^53 bytes or more; counts are exact only below that');
   }
-  return { events, writeEvents, bytesWritten, pagesWritten: pages.size, endNs };
+  const figures = { events, writeEvents, bytesWritten, pagesWritten: pages.size, endNs };
+  if (!mappings) return figures;
+  return {
+    ...figures,
+    mappings: { events: mappingEvents, faults, spans: recording.devices.map((_, device) => spans.of(device)) },
+  };
 }
 
 function addPages(pages: PageSet, address: number, length: number): void {
