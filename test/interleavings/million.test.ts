@@ -1,11 +1,12 @@
 import { expect, test } from 'vitest';
 import { randomChoice } from '../../src/schedule/choice.ts';
+import { runs } from '../runs.ts';
 import { BUILDS, openBuild } from './builds.ts';
 import { isSound, loses, runOnce, witness } from './outcome.ts';
 import { HARDWARE, MAPPINGS, randomScenario, RESIZED, type Mapping, type Scenario } from './scenario.ts';
 
-/** Random interleavings: a million in the long form. */
-const INTERLEAVINGS = process.env.SOAK ? 1_000_000 : 1_000;
+/** Random interleavings: a million in the long form as it is by default (SOAK=20). */
+const INTERLEAVINGS = process.env.SOAK ? runs(50_000) : 1_000;
 
 /** All sound ways to track, to change leaf sizes and to take leaves away whose worlds take few steps. */
 const WORLDS: readonly ((seed: number) => Scenario)[] = [
