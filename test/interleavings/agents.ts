@@ -105,9 +105,9 @@ export function* migration(world: Migrated): Steps<void> {
     yield* copy(world, everything);
   }
   for (let i = 0; i < world.scenario.rounds; i++) yield* round(world);
-  if (world.order === 'final-read-before-stop') yield* round(world);
+  if (world.order === 'final-read-while-running') yield* round(world);
   yield* stop(world);
-  if (world.order !== 'final-read-before-stop') yield* round(world);
+  if (world.order !== 'final-read-while-running') yield* round(world);
 }
 
 /** Everything that acts in the world: the migration, the devices' queues, and who maps beside them. */

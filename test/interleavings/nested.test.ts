@@ -83,7 +83,7 @@ describe.each(EACH)('$name', ({ pair, tracked }) => {
     expect(sum((o) => o.tableWrites) > 0).toBe(tracked);
   });
 
-  test.each(['no-invalidate', 'copy-before-return', 'final-read-before-stop'] as const)(
+  test.each(['no-invalidate', 'copy-before-return', 'final-read-while-running'] as const)(
     '%s loses something',
     (order) => {
       const core = cores.get('release')!;

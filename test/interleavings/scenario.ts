@@ -15,7 +15,7 @@ const MIB = 1024 * KIB;
 export type TrackerKind = 'iommu' | 'device-log';
 
 /** A migration's order of work: `safe`, one of the wrong orders, or `no-clear`, which loses nothing and reports too much. */
-export type Order = ReadOrder | 'copy-before-return' | 'final-read-before-stop' | 'no-clear';
+export type Order = ReadOrder | 'copy-before-return' | 'final-read-while-running' | 'no-clear';
 
 /** A format and the leaves that the memory is mapped with. */
 export interface Mapping {

@@ -24,10 +24,10 @@ const SEEN_BY: readonly { tracker: TrackerKind; order: Order; seenBy: typeof BOT
   { tracker: 'iommu', order: 'no-invalidate', seenBy: BOTH },
   { tracker: 'iommu', order: 'invalidate-before-clear', seenBy: BOTH },
   { tracker: 'iommu', order: 'copy-before-return', seenBy: STALE_ONLY },
-  { tracker: 'iommu', order: 'final-read-before-stop', seenBy: STALE_ONLY },
+  { tracker: 'iommu', order: 'final-read-while-running', seenBy: STALE_ONLY },
   { tracker: 'device-log', order: 'report-before-completion', seenBy: BOTH },
   { tracker: 'device-log', order: 'copy-before-return', seenBy: STALE_ONLY },
-  { tracker: 'device-log', order: 'final-read-before-stop', seenBy: STALE_ONLY },
+  { tracker: 'device-log', order: 'final-read-while-running', seenBy: STALE_ONLY },
 ];
 const CASES = BUILDS.flatMap((build) => SEEN_BY.map((wrong) => ({ build, ...wrong })));
 
