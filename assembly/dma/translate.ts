@@ -111,7 +111,7 @@ function fill<F extends Format>(
     ? passing(core, iommu, owner, iova, shift, cached)
     : place(core, iommu, owner, iova, shift, cached);
   // Without tracking no write ever needs to touch the entry: the leaf is cached as if it were dirty.
-  const dirty = !tracked || f.isDirty(entry) || (conflict == <u32>CONFLICT_AMALGAM && missed) ? IOTLB_DIRTY : 0;
+  const dirty = !tracked || f.isDirty(entry) || conflict == <u32>CONFLICT_AMALGAM ? IOTLB_DIRTY : 0;
   describe(slot, owner, rights | (leaf & ACCESS_GLOBAL) | dirty, f.leafAddress(entry, <u32>shift), 0);
   return slot;
 }

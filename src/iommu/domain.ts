@@ -110,7 +110,7 @@ export class Domain {
       op,
     );
     this.#core = core;
-    this.#tables = { core, domain: this.handle, inFlight, quirks: shape.quirks };
+    this.#tables = { core, domain: this.handle, inFlight, quirks: shape.quirks, unmaps: { pending: 0 } };
     this.inputRanges = inputRanges(shape);
     try {
       identify(core, this.handle, this.format, options);

@@ -13,6 +13,8 @@ export interface Tables {
   readonly domain: number;
   readonly inFlight: InFlight;
   readonly quirks: ReadonlySet<QuirkName>;
+  /** Unmaps whose invalidation has not completed: their tables lie in the same list as everybody's. */
+  readonly unmaps: { pending: number };
 }
 
 /** Tables taken together, where nobody knows how many it will be. */
@@ -102,7 +104,11 @@ export function reserveSome(on: Tables, tables: number): boolean {
   return true;
 }
 
-/** Frees the tables that nothing can lead to any more, and those held ready that nobody needed. No other agent sees it. */
-export function reclaim({ core, domain }: Tables): void {
+/**
+ * Frees the tables that nothing can lead to any more, and those held ready that nobody needed. While an unmap has not completed, what
+ * it took out might still be led to: the last one to complete frees for all.
+ */
+export function reclaim({ core, domain, unmaps }: Tables): void {
+  if (unmaps.pending > 0) return;
   while (core.check(core.raw.domainReclaim(core.base, domain, core.budget), 'domain.reclaim') === layout.MORE);
 }

@@ -75,14 +75,21 @@ function unmapSome({ core, domain, last, explain }: Unmapping, at: Address): { n
  * modulo 2^64.
  */
 export function* unmapSteps(unmapping: Unmapping): Steps<Address> {
+  yield { what: 'unmap' };
+  unmapping.unmaps.pending++;
   let at = unmapping.first;
-  for (let done = false; !done;) {
-    yield { what: 'unmap' };
-    ({ next: at, done } = unmapSome(unmapping, at));
+  try {
+    for (let done = false; ;) {
+      ({ next: at, done } = unmapSome(unmapping, at));
+      if (done) break;
+      yield { what: 'unmap' };
+    }
+    if (at !== unmapping.first) {
+      yield* flushSteps(unmapping, unmapping.first, BigInt.asUintN(64, BigInt(at) - 1n));
+    }
+  } finally {
+    unmapping.unmaps.pending--;
   }
-  if (at !== unmapping.first) {
-    yield* flushSteps(unmapping, unmapping.first, BigInt.asUintN(64, BigInt(at) - 1n));
-    reclaim(unmapping);
-  }
+  reclaim(unmapping);
   return at;
 }
