@@ -3,29 +3,18 @@
 import {
   ACCESS_READ,
   ACCESS_WRITE,
-  CACHE_BASE,
-  CACHE_SETS,
-  CACHE_WAYS,
   DEVICE_ATS,
   DEVICE_DOMAIN,
   DEVICE_KIND,
   DEVICE_LOG,
   DOMAIN_LOOKUP_SHIFT,
-  DOMAIN_TAG,
   DONE,
   FAULT_ADDRESS_SIZE,
   FAULT_HIGHEST,
-  IOMMU_HITS,
-  IOMMU_IOTLB,
   IOMMU_RING,
   IOMMU_RING_DONE,
   IOMMU_RING_HEAD,
   IOMMU_RING_POSTED,
-  IOTLB_DIRTY,
-  IOTLB_ENTRY_BYTES,
-  IOTLB_KEY,
-  IOTLB_RIGHTS_SHIFT,
-  IOTLB_TAG,
   KIND_DEVICE,
   KIND_LOG,
   MAIL0,
@@ -37,8 +26,6 @@ import {
   REQUEST_LENGTH,
   REQUEST_STREAM,
 } from '../layout';
-import { OWNER } from '../iotlb/tag';
-import { bump } from '../memory/counter';
 import { slotOf, slotOfStream } from '../memory/handles';
 import { post } from '../memory/mailbox';
 import { inRange } from '../pagetable/domain';
@@ -46,7 +33,8 @@ import { Format } from '../pagetable/format';
 import { logWrite } from '../tracker/range-log';
 import { resolveByDevice } from './atc';
 import { respond } from './faults';
-import { resolve, sizesOf } from './translate';
+import { isPlain, runQuick } from './quick';
+import { resolve } from './translate';
 
 /** The stream that a request names. */
 export function streamOf(request: usize): u32 {
@@ -64,12 +52,55 @@ export function logOf(core: usize, device: usize): usize {
   return log ? slotOf(core, log, KIND_LOG) : 0;
 }
 
+/** Any look-up at all: FAULT_*, or where its IOTLB entry lies. */
+function lookUp<F extends Format>(
+  f: F,
+  core: usize,
+  iommu: usize,
+  domain: usize,
+  device: usize,
+  at: u64,
+  access: u32,
+): usize {
+  if (!inRange(domain, at, at)) return FAULT_ADDRESS_SIZE;
+  return load<u32>(device, DEVICE_KIND) & DEVICE_ATS
+    ? resolveByDevice<F>(f, core, iommu, domain, device, at, access)
+    : resolve<F>(f, core, iommu, domain, at, access, access);
+}
+
+/**
+ * One look-up of the request at the ring's head, of the device at `device` in the domain at `domain`: faults are answered, writes logged,
+ * and the head moves on where that ends the request.
+ */
+function step<F extends Format>(f: F, core: usize, domain: usize, iommu: usize, device: usize, request: usize): void {
+  const length = load<u32>(request, REQUEST_LENGTH);
+  const done = load<u32>(iommu, IOMMU_RING_DONE);
+  store<u32>(iommu, 0, IOMMU_RING_DONE);
+  let ended: bool = !length;
+  if (length) {
+    const access = accessOf(request);
+    const first = load<u64>(request, REQUEST_IOVA);
+    const last = first + (length - 1);
+    const at = first + done;
+    const stretch = ((<u64>1) << load<u32>(domain, DOMAIN_LOOKUP_SHIFT)) - 1;
+    const end = min(at | stretch, last);
+    const fault = last < first ? <usize>FAULT_ADDRESS_SIZE : lookUp<F>(f, core, iommu, domain, device, at, access);
+    if (fault <= <usize>FAULT_HIGHEST) {
+      respond(core, iommu, domain, device, streamOf(request), <u32>fault, at, last, access);
+      ended = true;
+    } else {
+      const log = access & ACCESS_WRITE ? logOf(core, device) : 0;
+      if (log) logWrite(core, log, at, end);
+      ended = end == last;
+      if (!ended) store<u32>(iommu, <u32>(end - first) + 1, IOMMU_RING_DONE);
+    }
+  }
+  if (ended) store<u32>(iommu, load<u32>(iommu, IOMMU_RING_HEAD) + 1, IOMMU_RING_HEAD);
+}
+
 /**
  * Runs requests from the ring's head on as long as they come from devices in the domain at `domain`, at most `budget`
  * look-ups. MORE where the budget ended it; else what is left of it is posted to MAIL0.
- *
- * Where the domain has leaves of one size, the most recent way is tried here, without a call: what is cached lies within the input
- * addresses, and most requests end there. Everything else is `resolve`'s.
  */
 export function runRequests<F extends Format>(
   f: F,
@@ -81,23 +112,13 @@ export function runRequests<F extends Format>(
 ): i32 {
   const count = load<u32>(iommu, IOMMU_RING_POSTED);
   const ring = core + load<u32>(iommu, IOMMU_RING);
-  const stretch = ((<u64>1) << load<u32>(domain, DOMAIN_LOOKUP_SHIFT)) - 1;
-  const owner = load<u64>(domain, DOMAIN_TAG);
-  const iotlb = core + load<u32>(iommu, IOMMU_IOTLB + CACHE_BASE);
-  const setMask = load<u32>(iommu, IOMMU_IOTLB + CACHE_SETS) - 1;
-  const setBytes = load<u32>(iommu, IOMMU_IOTLB + CACHE_WAYS) * IOTLB_ENTRY_BYTES;
-  const sizes = sizesOf(iommu, domain);
-  const one = popcnt(sizes) == 1;
-  const shift = ctz(sizes);
-  const leaf = u64.MAX_VALUE << shift;
-  let hits: u64 = 0;
+  const plain = isPlain(iommu, domain);
   let stream: u32 = NO_STREAM;
   let device: usize = 0;
-  let log: usize = 0;
-  let cached = false;
-  let head = load<u32>(iommu, IOMMU_RING_HEAD);
-  let status: i32 = DONE;
-  for (; status == DONE && head < count; ++head) {
+  let quick: bool = false;
+  while (true) {
+    const head = load<u32>(iommu, IOMMU_RING_HEAD);
+    if (head >= count) break;
     const request = ring + head * REQUEST_BYTES;
     const named = streamOf(request);
     if (named != stream) {
@@ -105,57 +126,16 @@ export function runRequests<F extends Format>(
       if (!other || load<u32>(other, DEVICE_DOMAIN) != handle) break;
       stream = named;
       device = other;
-      log = logOf(core, device);
-      cached = (load<u32>(device, DEVICE_KIND) & DEVICE_ATS) != 0;
+      quick = plain && !(load<u32>(device, DEVICE_KIND) & DEVICE_ATS) && !load<u32>(device, DEVICE_LOG);
     }
-    const length = load<u32>(request, REQUEST_LENGTH);
-    if (!length) continue;
-    const access = accessOf(request);
-    const needed = (<u64>(access & ACCESS_WRITE ? access | IOTLB_DIRTY : access)) << IOTLB_RIGHTS_SHIFT;
-    const first = load<u64>(request, REQUEST_IOVA);
-    const last = first + (length - 1);
-    const quick = one && !cached && last >= first;
-    let at = first + load<u32>(iommu, IOMMU_RING_DONE);
-    while (true) {
-      if (budget-- == 0) {
-        store<u32>(iommu, <u32>(at - first), IOMMU_RING_DONE);
-        status = MORE;
-        break;
-      }
-      const entry = iotlb + ((<u32>(at >> shift)) & setMask) * setBytes;
-      const tag = load<u64>(entry, IOTLB_TAG);
-      if (
-        quick &&
-        load<u64>(entry, IOTLB_KEY) == ((at & leaf) | shift) &&
-        !((tag ^ owner) & OWNER) &&
-        (tag & needed) == needed
-      ) {
-        ++hits;
-      } else {
-        const fault =
-          !inRange(domain, at, at) || last < first
-            ? <usize>FAULT_ADDRESS_SIZE
-            : cached
-              ? resolveByDevice<F>(f, core, iommu, domain, device, at, access)
-              : resolve<F>(f, core, iommu, domain, at, access, access);
-        if (fault <= <usize>FAULT_HIGHEST) {
-          respond(core, iommu, domain, device, stream, <u32>fault, at, last, access);
-          store<u32>(iommu, 0, IOMMU_RING_DONE);
-          break;
-        }
-      }
-      const end = min(at | stretch, last);
-      if (log && access & ACCESS_WRITE) logWrite(core, log, at, end);
-      if (end == last) {
-        store<u32>(iommu, 0, IOMMU_RING_DONE);
-        break;
-      }
-      at = end + 1;
+    if (quick) {
+      budget = runQuick<F>(f, core, domain, iommu, budget);
+      if (load<u32>(iommu, IOMMU_RING_HEAD) != head) continue;
     }
-    if (status == MORE) break;
+    if (!budget) return MORE;
+    --budget;
+    step<F>(f, core, domain, iommu, device, request);
   }
-  store<u32>(iommu, head, IOMMU_RING_HEAD);
-  bump(iommu, IOMMU_HITS, hits);
   post(core, MAIL0, budget);
-  return status;
+  return DONE;
 }

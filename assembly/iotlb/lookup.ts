@@ -3,16 +3,18 @@
 import { CACHE_BASE, CACHE_SETS, CACHE_WAYS, IOTLB_ENTRY_BYTES, IOTLB_KEY, IOTLB_TAG } from '../layout';
 import { serves } from './tag';
 
-/** Moves the entry at `at` to the front of its set at `set`: the ways are kept in order of use. */
-function toFront(set: usize, at: usize): void {
-  const low = v128.load(at);
-  const high = v128.load(at, 16);
-  for (; at > set; at -= IOTLB_ENTRY_BYTES) {
-    v128.store(at, v128.load(at - IOTLB_ENTRY_BYTES));
-    v128.store(at, v128.load(at - IOTLB_ENTRY_BYTES, 16), 16);
+export class Ways {
+  /** Moves the entry at `at` to the front of its set at `set`: the ways are kept in order of use. */
+  @inline static toFront(set: usize, at: usize): void {
+    const low = v128.load(at);
+    const high = v128.load(at, 16);
+    for (; at > set; at -= IOTLB_ENTRY_BYTES) {
+      v128.store(at, v128.load(at - IOTLB_ENTRY_BYTES));
+      v128.store(at, v128.load(at - IOTLB_ENTRY_BYTES, 16), 16);
+    }
+    v128.store(set, low);
+    v128.store(set, high, 16);
   }
-  v128.store(set, low);
-  v128.store(set, high, 16);
 }
 
 function setOf(core: usize, cache: usize, iova: u64, shift: u64): usize {
@@ -35,7 +37,7 @@ export function lookup(core: usize, cache: usize, owner: u64, sizes: u64, iova: 
       const there = load<u64>(at, IOTLB_KEY);
       if (there == key) {
         if (!serves(load<u64>(at, IOTLB_TAG), owner)) continue;
-        if (at != set) toFront(set, at);
+        if (at != set) Ways.toFront(set, at);
         return set;
       }
       if (!there) break;
@@ -54,7 +56,7 @@ export function insert(core: usize, cache: usize, iova: u64, shift: u64): usize 
   let at = set;
   while (at < end - IOTLB_ENTRY_BYTES && load<u64>(at, IOTLB_KEY)) at += IOTLB_ENTRY_BYTES;
   const evicted: usize = load<u64>(at, IOTLB_KEY) ? 1 : 0;
-  if (at != set) toFront(set, at);
+  if (at != set) Ways.toFront(set, at);
   store<u64>(set, (iova & (u64.MAX_VALUE << shift)) | shift, IOTLB_KEY);
   return set | evicted;
 }
