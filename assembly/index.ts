@@ -11,6 +11,7 @@ export { iommuCreate, iommuDestroy, iommuWalkCache, iommuTableWrites } from './d
 export { deviceAttach, deviceCache, deviceCreate, deviceDestroy, deviceLog, devicePasid } from './dma/device';
 export { iommuRun } from './dma/batch';
 export { deviceAccess } from './dma/access';
+export { deviceHit } from './dma/hit';
 export { deviceEndStalls, iommuAnswer, iommuTakeAnswer } from './dma/answer';
 export { iommuEventsTaken } from './dma/events';
 export { domainFaults } from './dma/policy';

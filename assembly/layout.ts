@@ -302,7 +302,16 @@ export const ANSWER_RETRY = 0;
 export const ANSWER_END = 1; //    the device gets an abort, or learns that there is no page
 export const ANSWER_IGNORE = 2; // of a stall in stage 1: reads as zero, or the write vanishes
 
-// An entry of a cache: 32 bytes; the ways of a set lie in order of use, most recent first, free ones last.
+// A set of a cache with more than one way: for each eight ways a header of 32 bytes, then the entries.
+//        0            16           32
+//        ┌────────────┬────────────┐   print: of the key, 0 in a free way, all ones where there is no way
+//        │ 8 x print  │ 8 x age    │   age: how many ways of the set were used since, free ones counted like others
+//        └────────────┴────────────┘   (all u16)
+export const WAYS_PER_HEADER = 8;
+export const WAYS_HEADER_BYTES = 32;
+export const WAYS_AGES = 16;
+
+// An entry of a cache: 32 bytes.
 //   tag: 63   44 43     40 39 36 35     20 19      0
 //        ┌──────┬─────────┬─────┬─────────┬─────────┐
 //        │      │ D G W R │     │ VMID    │ ASID    │     in a device's cache: PASID + 1 below bit 36

@@ -19,7 +19,6 @@ import {
   IOMMU_WAITING,
   IOMMU_TABLE_WRITES,
   IOMMU_WALKS,
-  IOTLB_ENTRY_BYTES,
   KIND_BITMAP,
   KIND_IOMMU,
   OUTCOME_BYTES,
@@ -29,6 +28,7 @@ import {
   SLOT_USERS,
   WAIT_BYTES,
 } from '../layout';
+import { makeWays, Ways } from '../iotlb/ways';
 import { give, noMemory, take } from '../memory/blocks';
 import { closeSlot, openSlot, slotOf } from '../memory/handles';
 import { iommuRam } from '../memory/ram';
@@ -45,10 +45,16 @@ export function isGeometry(sets: u32, ways: u32): bool {
   return isCount(sets) && isCount(ways) && popcnt<u32>(sets) == 1 && sets * ways <= MAX_ENTRIES;
 }
 
+/** Bytes that the sets of a cache take. */
+export function cacheBytes(sets: u32, ways: u32): u32 {
+  return sets * Ways.setBytes(ways);
+}
+
 /** Makes the empty cache at `cache`, whose geometry must be one; false: out of memory. */
 export function makeCache(core: usize, cache: usize, sets: u32, ways: u32): bool {
-  const base = take(core, sets * ways * IOTLB_ENTRY_BYTES);
+  const base = take(core, cacheBytes(sets, ways));
   if (!base) return false;
+  for (let set: u32 = 0; set < sets; ++set) makeWays(core + base + set * Ways.setBytes(ways), ways);
   store<u32>(cache, sets, CACHE_SETS);
   store<u32>(cache, ways, CACHE_WAYS);
   store<u32>(cache, base, CACHE_BASE);
@@ -98,7 +104,7 @@ export function iommuCreate(
     if (cached) freeCache(core, slot + IOMMU_IOTLB);
     if (handle) closeSlot(core, handle);
     // Each part is rounded up to a power of two.
-    const parts = sets * ways * IOTLB_ENTRY_BYTES + requests * REQUEST_BYTES + events * EVENT_BYTES;
+    const parts = cacheBytes(sets, ways) + requests * REQUEST_BYTES + events * EVENT_BYTES;
     return noMemory(core, (<u64>parts + OUTCOME_BYTES + (stalls + pages) * WAIT_BYTES) << 1);
   }
   store<u32>(slot, mode, IOMMU_MODE);
@@ -116,7 +122,7 @@ export function iommuWalkCache(core: usize, iommu: u32, sets: u32, ways: u32): i
   if (!slot) return fail(EBADF);
   if (!isGeometry(sets, ways)) return fail(EINVAL);
   if (load<u32>(slot, IOMMU_WALKS + CACHE_SETS)) return fail(EEXIST);
-  return makeCache(core, slot + IOMMU_WALKS, sets, ways) ? DONE : noMemory(core, sets * ways * IOTLB_ENTRY_BYTES);
+  return makeCache(core, slot + IOMMU_WALKS, sets, ways) ? DONE : noMemory(core, cacheBytes(sets, ways));
 }
 
 /** Has the IOMMU mark in `bitmap`, by physical address, the pages with tables of guests that it writes; 0: not. EBADF. */

@@ -8,6 +8,11 @@ import {
   CACHE_BASE,
   CACHE_SETS,
   CACHE_WAYS,
+  CORE_ABSENT,
+  DEVICE_ATS,
+  DEVICE_DOMAIN,
+  DEVICE_KIND,
+  DEVICE_LOG,
   DOMAIN_BIAS,
   DOMAIN_FLAGS,
   DOMAIN_MASK,
@@ -27,7 +32,6 @@ import {
   IOMMU_RING,
   IOMMU_RING_DONE,
   IOMMU_RING_HEAD,
-  IOMMU_RING_POSTED,
   IOMMU_SIZES,
   IOMMU_WALKS,
   IOMMU_WALK_READS,
@@ -38,6 +42,8 @@ import {
   IOTLB_OUTPUT,
   IOTLB_RIGHTS_SHIFT,
   IOTLB_TAG,
+  KIND_DEVICE,
+  MAIL1,
   REQUEST_BYTES,
   REQUEST_FLAGS_SHIFT,
   REQUEST_IOVA,
@@ -45,11 +51,13 @@ import {
   REQUEST_STREAM,
   UPDATE_WRONG,
 } from '../layout';
-import { Ways } from '../iotlb/lookup';
 import { OWNER } from '../iotlb/tag';
+import { Ways } from '../iotlb/ways';
 import { check } from '../memory/check';
+import { Slots } from '../memory/handles';
 import { bump } from '../memory/counter';
 import { LOOKUP_SHIFT } from '../pagetable/domain';
+import { post } from '../memory/mailbox';
 import { Format } from '../pagetable/format';
 import { entryShift, levelOf } from '../pagetable/walk';
 import { tracks } from './translate';
@@ -65,16 +73,102 @@ export function isPlain(iommu: usize, domain: usize): bool {
   );
 }
 
+/** What the compiler may take for granted of IOTLB and leaves: it makes very different loops of it. */
+export abstract class Shape {
+  /** Whether a set may have more than one way, */
+  abstract mayChoose(): bool;
+  /** and whether it may have only one. */
+  abstract mayBeDirect(): bool;
+  /** Whether leaves are of the smallest size. */
+  abstract smallest(): bool;
+}
+
+@final
+export class DirectMapped extends Shape {
+  mayChoose(): bool {
+    return false;
+  }
+  mayBeDirect(): bool {
+    return true;
+  }
+  smallest(): bool {
+    return true;
+  }
+}
+
+@final
+export class Associative extends Shape {
+  mayChoose(): bool {
+    return true;
+  }
+  mayBeDirect(): bool {
+    return false;
+  }
+  smallest(): bool {
+    return true;
+  }
+}
+
+@final
+export class AnyShape extends Shape {
+  mayChoose(): bool {
+    return true;
+  }
+  mayBeDirect(): bool {
+    return true;
+  }
+  smallest(): bool {
+    return false;
+  }
+}
+
 class Quick {
-  /** The way of the set [set, end) that has `key`; else the one that an entry with it would take, the first free or the last. */
-  @inline static way(set: usize, end: usize, key: u64): usize {
-    let way = set;
-    while (way < end - IOTLB_ENTRY_BYTES) {
-      const there = load<u64>(way, IOTLB_KEY);
-      if (there == key || !there) break;
-      way += IOTLB_ENTRY_BYTES;
+  /**
+   * Walks for the first look-up of each request from `request` to `end` to the leaves in `level`, and writes the addresses of their entries
+   * (u32 each, 0 where the way ends before) to `out`. Walks that do nothing else overlap, where those that also do the work of a
+   * look-up wait for each other's cache misses. Returns what the leaves come to, which keeps them from being left out.
+   */
+  @inline static walkAhead<F extends Format>(
+    f: F,
+    core: usize,
+    domain: usize,
+    request: usize,
+    end: usize,
+    level: u32,
+    out: usize,
+  ): u64 {
+    const top = load<u32>(domain, DOMAIN_TOP);
+    const depth = top - level;
+    const covered = entryShift<F>(f, top);
+    const root = core + load<u32>(domain, DOMAIN_ROOT);
+    const mask = load<u64>(domain, DOMAIN_MASK);
+    const most = load<u32>(domain, DOMAIN_ROOT_ENTRIES);
+    const absent = core + CORE_ABSENT;
+    let to = out;
+    for (; request < end; request += REQUEST_BYTES, to += 4) {
+      const iova = load<u64>(request, REQUEST_IOVA);
+      const index = (iova & mask) >> covered;
+      let at = index < <u64>most ? root + ((<usize>index) << 3) : absent;
+      let rest = iova << (64 - covered);
+      for (let below = depth; below; --below) {
+        const entry = load<u64>(at);
+        at = absent;
+        if (!f.isPresent(entry)) break;
+        at = core + f.tableOffset(entry) + ((<u32>(rest >> (64 - f.tableBits()))) << 3);
+        rest <<= f.tableBits();
+      }
+      store<u32>(to, <u32>at);
     }
-    return way;
+    let sum: u64 = 0;
+    for (let from = out; from < to; from += 4) sum ^= load<u64>(load<u32>(from));
+    return sum;
+  }
+
+  /** Whether the device that a request's `stream` names is in the domain with `handle`, and has neither a cache nor a log of its own. */
+  @inline static isPlain(core: usize, stream: u32, handle: u32): bool {
+    const device = Slots.ofStream(core, stream, KIND_DEVICE);
+    if (!device || load<u32>(device, DEVICE_DOMAIN) != handle) return false;
+    return !(load<u32>(device, DEVICE_KIND) & DEVICE_ATS) && !load<u32>(device, DEVICE_LOG);
   }
 
   /** The bits of a leaf that hold its address. */
@@ -85,79 +179,101 @@ class Quick {
   }
 }
 
+/** The right of a tag that a leaf gets by being written. */
+const CLEAN: u64 = (<u64>IOTLB_DIRTY) << IOTLB_RIGHTS_SHIFT;
 /** No leaf has these attributes: the bits of its address field are clear in them. */
 const NO_ATTRIBUTES: u64 = u64.MAX_VALUE;
+/** The bits of a request that name its stream. */
+const STREAM: u32 = (1 << REQUEST_FLAGS_SHIFT) - 1;
 
 /**
- * Runs requests of one stream from the ring's head on as long as they are quick, at most `budget` look-ups; what is left of the budget. The
- * ring stands where it left off.
+ * Runs requests from the ring's head up to `until` as long as they are quick and in the domain with `handle`, at most `budget` look-ups;
+ * what is left of the budget. The ring stands where it left off.
  *
  * Tables of the host let everything through, and in a domain with one leaf size what is present above that size's level is a table.
  * Leaves differ in little but their address: what the attributes of the last one came to counts for all that have the same.
  */
-export function runQuick<F extends Format>(f: F, core: usize, domain: usize, iommu: usize, budget: u32): u32 {
+export function runQuick<F extends Format, S extends Shape>(
+  f: F,
+  s: S,
+  core: usize,
+  domain: usize,
+  iommu: usize,
+  handle: u32,
+  until: u32,
+  walked: usize,
+  budget: u32,
+): u32 {
   const ring = core + load<u32>(iommu, IOMMU_RING);
-  const end = ring + load<u32>(iommu, IOMMU_RING_POSTED) * REQUEST_BYTES;
+  const end = ring + until * REQUEST_BYTES;
+  let request = ring + load<u32>(iommu, IOMMU_RING_HEAD) * REQUEST_BYTES;
   const iotlb = core + load<u32>(iommu, IOMMU_IOTLB + CACHE_BASE);
   const setMask = load<u32>(iommu, IOMMU_IOTLB + CACHE_SETS) - 1;
-  const setBytes = load<u32>(iommu, IOMMU_IOTLB + CACHE_WAYS) * IOTLB_ENTRY_BYTES;
+  const ways = load<u32>(iommu, IOMMU_IOTLB + CACHE_WAYS);
+  const headers = s.mayChoose() ? Ways.headerBytes(ways) : 0;
+  const choose: bool = s.mayChoose() && (!s.mayBeDirect() || headers != 0);
+  const setBytes = s.mayChoose() ? Ways.setBytes(ways) : IOTLB_ENTRY_BYTES;
   const sizes = load<u64>(domain, DOMAIN_SIZES_USED);
-  const shift = ctz(sizes);
-  const level = levelOf<F>(f, <u32>shift);
+  const shift: u64 = s.smallest() ? f.granuleShift() : ctz(sizes);
+  const level: u32 = s.smallest() ? 0 : levelOf<F>(f, <u32>shift);
+  if (walked) post(core, MAIL1, Quick.walkAhead<F>(f, core, domain, request, end, level, walked));
   const owner = load<u64>(domain, DOMAIN_TAG);
   const stretch = ((<u64>1) << min<u32>(LOOKUP_SHIFT, f.granuleShift())) - 1;
   store<u64>(iommu, load<u64>(iommu, IOMMU_SIZES) | sizes, IOMMU_SIZES);
-  let request = ring + load<u32>(iommu, IOMMU_RING_HEAD) * REQUEST_BYTES;
-  const stream = load<u32>(request, REQUEST_STREAM) << (32 - REQUEST_FLAGS_SHIFT);
+  // The last stream that was looked at, with the flags of its requests.
   let named = ~load<u32>(request, REQUEST_STREAM);
-  let needed: u64 = 0;
-  let done = load<u32>(iommu, IOMMU_RING_DONE);
+  const missed = load<u64>(iommu, IOMMU_MISSES);
   let left = budget;
-  let misses: u32 = 0;
-  let free: u32 = 0;
-  let at: u64 = 0;
+  // What is left of the request; at > last: nothing.
+  let at: u64 = 1;
   let last: u64 = 0;
-  let fresh = true;
+  if (load<u32>(iommu, IOMMU_RING_DONE)) {
+    if (!Quick.isPlain(core, ~named & STREAM, handle)) return left;
+    const first = load<u64>(request, REQUEST_IOVA);
+    at = first + load<u32>(iommu, IOMMU_RING_DONE);
+    last = first + (load<u32>(request, REQUEST_LENGTH) - 1);
+  }
+  // Where the leaf of the request at `request` is, if there were walks ahead.
+  const ahead = walked - (request >> 2);
   let known = NO_ATTRIBUTES;
   let knownTag: u64 = 0;
   while (request < end) {
-    if (fresh) {
-      const word = load<u32>(request, REQUEST_STREAM);
-      if (word != named) {
-        if (word << (32 - REQUEST_FLAGS_SHIFT) != stream) break;
-        named = word;
-        const access = (word >> REQUEST_FLAGS_SHIFT) & (ACCESS_READ | ACCESS_WRITE);
-        needed = (<u64>(access & ACCESS_WRITE ? access | IOTLB_DIRTY : access)) << IOTLB_RIGHTS_SHIFT;
-        if ((knownTag & needed) != needed) known = NO_ATTRIBUTES;
-      }
+    const word = load<u32>(request, REQUEST_STREAM);
+    if (at > last) {
+      if ((word ^ named) & STREAM && !Quick.isPlain(core, word & STREAM, handle)) break;
+      named = word;
       const first = load<u64>(request, REQUEST_IOVA);
       const behind = first + load<u32>(request, REQUEST_LENGTH);
       if (behind <= first) break;
-      at = first + done;
+      at = first;
       last = behind - 1;
-      done = 0;
-      fresh = false;
     }
     if (!left) break;
     const page = at >> shift;
     const key = (page << shift) | shift;
     const set = iotlb + ((<u32>page) & setMask) * setBytes;
+    const access = (word >> REQUEST_FLAGS_SHIFT) & (ACCESS_READ | ACCESS_WRITE);
+    const needed = (<u64>(access & ACCESS_WRITE ? access | IOTLB_DIRTY : access)) << IOTLB_RIGHTS_SHIFT;
     const mask = OWNER | needed;
     const want = owner | needed;
-    if ((load<u64>(set, IOTLB_KEY) ^ key) | ((load<u64>(set, IOTLB_TAG) & mask) ^ want)) {
-      const way = Quick.way(set, set + setBytes, key);
-      const there = load<u64>(way, IOTLB_KEY);
-      const tag = load<u64>(way, IOTLB_TAG);
-      if (there != key || (tag & mask) != want) {
-        // What is cached for another owner or lacks a right is not for here; what only has to become dirty is.
-        if (there == key && ((tag ^ owner) & OWNER || (needed & ~tag) >> IOTLB_RIGHTS_SHIFT != IOTLB_DIRTY)) break;
-        if (at + load<u64>(domain, DOMAIN_BIAS) > load<u64>(domain, DOMAIN_MASK)) break;
+    let way = choose ? Ways.seek(set, headers, key, owner) : set;
+    const cached: bool = choose ? way != 0 : load<u64>(way, IOTLB_KEY) == key;
+    if (!cached || (load<u64>(way, IOTLB_TAG) & mask) != want) {
+      // A global leaf, or one of another owner or without a right, is not for here; one that only has to become dirty is.
+      if (cached && (load<u64>(way, IOTLB_TAG) & (mask ^ CLEAN)) != (want ^ CLEAN)) break;
+      if (at + load<u64>(domain, DOMAIN_BIAS) > load<u64>(domain, DOMAIN_MASK)) break;
+      let entryAt: usize;
+      let entry: u64;
+      if (walked && at == load<u64>(request, REQUEST_IOVA)) {
+        entryAt = load<u32>(ahead + (request >> 2));
+        entry = load<u64>(entryAt);
+      } else {
         let here = load<u32>(domain, DOMAIN_TOP);
         const covered = entryShift<F>(f, here);
         const index = <u32>((at & load<u64>(domain, DOMAIN_MASK)) >> covered);
         if (f.growsTop() && index >= load<u32>(domain, DOMAIN_ROOT_ENTRIES)) break;
-        let entryAt = core + load<u32>(domain, DOMAIN_ROOT) + (index << 3);
-        let entry = load<u64>(entryAt);
+        entryAt = core + load<u32>(domain, DOMAIN_ROOT) + (index << 3);
+        entry = load<u64>(entryAt);
         // What the tables further down are indexed by, from the top bit on.
         let rest = at << (64 - covered);
         for (; here > level && f.isPresent(entry); --here) {
@@ -167,49 +283,72 @@ export function runQuick<F extends Format>(f: F, core: usize, domain: usize, iom
           rest <<= f.tableBits();
         }
         if (here != level) break;
-        const attributes = entry & ~Quick.addressField<F>(f);
-        let described = knownTag;
-        if (attributes != known) {
-          if (!f.isPresent(entry) || f.isUncached(entry)) break;
-          const access = (named >> REQUEST_FLAGS_SHIFT) & (ACCESS_READ | ACCESS_WRITE);
-          const rights = f.leafAccess(entry);
-          if ((rights & access) != access) break;
-          const tracked = tracks<F>(f, domain);
-          if (tracked && access & ACCESS_WRITE && !f.isDirty(entry)) {
-            entry = f.makeDirty(entry);
-            store<u64>(entryAt, entry);
-            bump(iommu, IOMMU_DIRTY_UPDATES, 1);
-          }
-          const dirty = !tracked || f.isDirty(entry) ? IOTLB_DIRTY : 0;
-          described = owner | ((<u64>(rights | dirty)) << IOTLB_RIGHTS_SHIFT);
-          known = entry & ~Quick.addressField<F>(f);
-          knownTag = described;
-        }
-        if (there != key) {
-          ++misses;
-          if (!there) ++free;
-          store<u64>(way, key, IOTLB_KEY);
-        } else {
-          bump(iommu, IOMMU_WALK_READS, load<u32>(domain, DOMAIN_TOP) - level + 1);
-        }
-        store<u64>(way, described, IOTLB_TAG);
-        store<u64>(way, f.leafAddress(entry, <u32>shift), IOTLB_OUTPUT);
-        store<u64>(way, 0, IOTLB_IPA);
       }
-      if (way != set) Ways.toFront(set, way);
+      const attributes = entry & ~Quick.addressField<F>(f);
+      let described = knownTag;
+      if (attributes != known || (knownTag & needed) != needed) {
+        if (!f.isPresent(entry) || f.isUncached(entry)) break;
+        const rights = f.leafAccess(entry);
+        if ((rights & access) != access) break;
+        const tracked = tracks<F>(f, domain);
+        if (tracked && access & ACCESS_WRITE && !f.isDirty(entry)) {
+          entry = f.makeDirty(entry);
+          store<u64>(entryAt, entry);
+          bump(iommu, IOMMU_DIRTY_UPDATES, 1);
+        }
+        const dirty = !tracked || f.isDirty(entry) ? IOTLB_DIRTY : 0;
+        described = owner | ((<u64>(rights | dirty)) << IOTLB_RIGHTS_SHIFT);
+        known = entry & ~Quick.addressField<F>(f);
+        knownTag = described;
+      }
+      if (cached) {
+        bump(iommu, IOMMU_WALK_READS, load<u32>(domain, DOMAIN_TOP) - level + 1);
+      } else {
+        if (choose) way = Ways.victim(set, headers, ways);
+        bump(iommu, IOMMU_MISSES, 1);
+        if (!load<u64>(way, IOTLB_KEY)) bump(iommu, IOMMU_EVICTIONS, -1);
+        if (choose) Ways.rename(set, headers, way, key);
+        else store<u64>(way, key, IOTLB_KEY);
+      }
+      store<u64>(way, described, IOTLB_TAG);
+      store<u64>(way, f.leafAddress(entry, <u32>shift), IOTLB_OUTPUT);
+      store<u64>(way, 0, IOTLB_IPA);
     }
+    if (choose) Ways.touch(set, headers, way);
     --left;
     const edge = at | stretch;
-    fresh = edge >= last;
-    at = edge + 1;
-    if (fresh) request += REQUEST_BYTES;
+    if (edge < last) {
+      at = edge + 1;
+    } else {
+      request += REQUEST_BYTES;
+      at = 1;
+      last = 0;
+    }
   }
-  if (!fresh) done = <u32>(at - load<u64>(request, REQUEST_IOVA));
   store<u32>(iommu, <u32>(request - ring) / REQUEST_BYTES, IOMMU_RING_HEAD);
-  store<u32>(iommu, done, IOMMU_RING_DONE);
+  store<u32>(iommu, at > last ? 0 : <u32>(at - load<u64>(request, REQUEST_IOVA)), IOMMU_RING_DONE);
+  const misses = load<u64>(iommu, IOMMU_MISSES) - missed;
   bump(iommu, IOMMU_HITS, budget - left - misses);
-  bump(iommu, IOMMU_MISSES, misses);
-  bump(iommu, IOMMU_EVICTIONS, misses - free);
-  bump(iommu, IOMMU_WALK_READS, <u64>misses * (load<u32>(domain, DOMAIN_TOP) - level + 1));
+  bump(iommu, IOMMU_EVICTIONS, misses);
+  bump(iommu, IOMMU_WALK_READS, misses * (load<u32>(domain, DOMAIN_TOP) - level + 1));
   return left;
+}
+
+/** `runQuick` in the shape that fits. */
+export function runInShape<F extends Format>(
+  f: F,
+  core: usize,
+  domain: usize,
+  iommu: usize,
+  handle: u32,
+  until: u32,
+  walked: usize,
+  budget: u32,
+): u32 {
+  if (load<u64>(domain, DOMAIN_SIZES_USED) != (<u64>1) << f.granuleShift()) {
+    return runQuick<F, AnyShape>(f, changetype<AnyShape>(0), core, domain, iommu, handle, until, walked, budget);
+  }
+  return load<u32>(iommu, IOMMU_IOTLB + CACHE_WAYS) == 1
+    ? runQuick<F, DirectMapped>(f, changetype<DirectMapped>(0), core, domain, iommu, handle, until, walked, budget)
+    : runQuick<F, Associative>(f, changetype<Associative>(0), core, domain, iommu, handle, until, walked, budget);
 }

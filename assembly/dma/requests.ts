@@ -3,6 +3,7 @@
 import {
   ACCESS_READ,
   ACCESS_WRITE,
+  CORE_TRANSFER,
   DEVICE_ATS,
   DEVICE_DOMAIN,
   DEVICE_KIND,
@@ -11,6 +12,7 @@ import {
   DONE,
   FAULT_ADDRESS_SIZE,
   FAULT_HIGHEST,
+  IOMMU_MISSES,
   IOMMU_RING,
   IOMMU_RING_DONE,
   IOMMU_RING_HEAD,
@@ -19,7 +21,6 @@ import {
   KIND_LOG,
   MAIL0,
   MORE,
-  NO_STREAM,
   REQUEST_BYTES,
   REQUEST_FLAGS_SHIFT,
   REQUEST_IOVA,
@@ -33,8 +34,13 @@ import { Format } from '../pagetable/format';
 import { logWrite } from '../tracker/range-log';
 import { resolveByDevice } from './atc';
 import { respond } from './faults';
-import { isPlain, runQuick } from './quick';
+import { isPlain, runInShape } from './quick';
 import { resolve } from './translate';
+
+/** Requests that are walked ahead where many miss, */
+const AHEAD: u32 = 256;
+/** and those run without, before it is looked again how many do. */
+const FAR: u32 = 512;
 
 /** The stream that a request names. */
 export function streamOf(request: usize): u32 {
@@ -113,25 +119,21 @@ export function runRequests<F extends Format>(
   const count = load<u32>(iommu, IOMMU_RING_POSTED);
   const ring = core + load<u32>(iommu, IOMMU_RING);
   const plain = isPlain(iommu, domain);
-  let stream: u32 = NO_STREAM;
-  let device: usize = 0;
-  let quick: bool = false;
+  const leaves = core + load<u32>(core, CORE_TRANSFER);
+  let missing: bool = false;
   while (true) {
     const head = load<u32>(iommu, IOMMU_RING_HEAD);
     if (head >= count) break;
     const request = ring + head * REQUEST_BYTES;
-    const named = streamOf(request);
-    if (named != stream) {
-      const other = slotOfStream(core, named, KIND_DEVICE);
-      if (!other || load<u32>(other, DEVICE_DOMAIN) != handle) break;
-      stream = named;
-      device = other;
-      quick = plain && !(load<u32>(device, DEVICE_KIND) & DEVICE_ATS) && !load<u32>(device, DEVICE_LOG);
-    }
-    if (quick) {
-      budget = runQuick<F>(f, core, domain, iommu, budget);
+    if (plain) {
+      const until: u32 = min<u32>(head + (missing ? AHEAD : FAR), count);
+      const missed = load<u64>(iommu, IOMMU_MISSES);
+      budget = runInShape<F>(f, core, domain, iommu, handle, until, missing ? leaves : 0, budget);
+      missing = (load<u64>(iommu, IOMMU_MISSES) - missed) * 4 >= until - head;
       if (load<u32>(iommu, IOMMU_RING_HEAD) != head) continue;
     }
+    const device = slotOfStream(core, streamOf(request), KIND_DEVICE);
+    if (!device || load<u32>(device, DEVICE_DOMAIN) != handle) break;
     if (!budget) return MORE;
     --budget;
     step<F>(f, core, domain, iommu, device, request);

@@ -13,6 +13,7 @@ import {
   IOTLB_TAG,
 } from '../layout';
 import { GLOBAL, OWNER, VMID, serves } from './tag';
+import { Ways } from './ways';
 
 /** Whether an invalidation of `form` for `owner` means an entry with `tag`. */
 function means(form: u32, owner: u64, tag: u64): bool {
@@ -36,27 +37,28 @@ function nestedIn(at: usize, shift: u64, owner: u64, first: u64, last: u64): boo
   return start <= last && start + (((<u64>1) << shift) - 1) >= first;
 }
 
-/** Drops from the set [set, end) what `dropEntries` drops; the others close up. */
-function dropFromSet(set: usize, end: usize, form: u32, owner: u64, sizes: u64, first: u64, last: u64): void {
-  let keep = set;
-  let at = set;
-  for (; at < end; at += IOTLB_ENTRY_BYTES) {
+/** Drops from the set [set, end), which has `headers` bytes before its entries, what `dropEntries` drops. */
+function dropFromSet(
+  set: usize,
+  end: usize,
+  headers: u32,
+  form: u32,
+  owner: u64,
+  sizes: u64,
+  first: u64,
+  last: u64,
+): void {
+  for (let at = set + headers; at < end; at += IOTLB_ENTRY_BYTES) {
     const key = load<u64>(at, IOTLB_KEY);
-    if (!key) break;
+    if (!key) continue;
     const shift = key & 63;
     if (form == <u32>FORM_IPA) {
-      if (nestedIn(at, shift, owner, first, last)) continue;
+      if (nestedIn(at, shift, owner, first, last)) Ways.rename(set, headers, at, 0);
     } else if ((sizes >> shift) & 1 && means(form, owner, load<u64>(at, IOTLB_TAG))) {
       const start = key & (u64.MAX_VALUE << shift);
-      if (start <= last && start + (((<u64>1) << shift) - 1) >= first) continue;
+      if (start <= last && start + (((<u64>1) << shift) - 1) >= first) Ways.rename(set, headers, at, 0);
     }
-    if (keep != at) {
-      v128.store(keep, v128.load(at));
-      v128.store(keep, v128.load(at, 16), 16);
-    }
-    keep += IOTLB_ENTRY_BYTES;
   }
-  for (; keep < at; keep += IOTLB_ENTRY_BYTES) store<u64>(keep, 0, IOTLB_KEY);
 }
 
 /**
@@ -65,8 +67,10 @@ function dropFromSet(set: usize, end: usize, form: u32, owner: u64, sizes: u64, 
  * nested leaves of the VMID whose place in stage 2 overlaps [first, last].
  */
 export function dropEntries(core: usize, cache: usize, form: u32, owner: u64, sizes: u64, first: u64, last: u64): void {
-  const setBytes = load<u32>(cache, CACHE_WAYS) * IOTLB_ENTRY_BYTES;
+  const ways = load<u32>(cache, CACHE_WAYS);
+  const headers = Ways.headerBytes(ways);
+  const setBytes = Ways.setBytes(ways);
   let set = core + load<u32>(cache, CACHE_BASE);
   const end = set + load<u32>(cache, CACHE_SETS) * setBytes;
-  for (; set < end; set += setBytes) dropFromSet(set, set + setBytes, form, owner, sizes, first, last);
+  for (; set < end; set += setBytes) dropFromSet(set, set + setBytes, headers, form, owner, sizes, first, last);
 }

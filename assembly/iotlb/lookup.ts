@@ -1,25 +1,12 @@
 // A set-associative cache: IOTLB, walk cache and the caches of devices alike. `cache` is the address of its CACHE_* fields.
 
-import { CACHE_BASE, CACHE_SETS, CACHE_WAYS, IOTLB_ENTRY_BYTES, IOTLB_KEY, IOTLB_TAG } from '../layout';
+import { CACHE_BASE, CACHE_SETS, CACHE_WAYS, IOTLB_KEY, IOTLB_TAG } from '../layout';
 import { serves } from './tag';
-
-export class Ways {
-  /** Moves the entry at `at` to the front of its set at `set`: the ways are kept in order of use. */
-  @inline static toFront(set: usize, at: usize): void {
-    const low = v128.load(at);
-    const high = v128.load(at, 16);
-    for (; at > set; at -= IOTLB_ENTRY_BYTES) {
-      v128.store(at, v128.load(at - IOTLB_ENTRY_BYTES));
-      v128.store(at, v128.load(at - IOTLB_ENTRY_BYTES, 16), 16);
-    }
-    v128.store(set, low);
-    v128.store(set, high, 16);
-  }
-}
+import { Ways } from './ways';
 
 function setOf(core: usize, cache: usize, iova: u64, shift: u64): usize {
   const set = (<u32>(iova >> shift)) & (load<u32>(cache, CACHE_SETS) - 1);
-  return core + load<u32>(cache, CACHE_BASE) + set * load<u32>(cache, CACHE_WAYS) * IOTLB_ENTRY_BYTES;
+  return core + load<u32>(cache, CACHE_BASE) + set * Ways.setBytes(load<u32>(cache, CACHE_WAYS));
 }
 
 /**
@@ -27,36 +14,36 @@ function setOf(core: usize, cache: usize, iova: u64, shift: u64): usize {
  * 2^n bytes lies in set (iova >> n) mod sets; each size in `sizes` is probed, small ones first.
  */
 export function lookup(core: usize, cache: usize, owner: u64, sizes: u64, iova: u64): usize {
-  const setBytes = load<u32>(cache, CACHE_WAYS) * IOTLB_ENTRY_BYTES;
+  const ways = load<u32>(cache, CACHE_WAYS);
+  const headers = Ways.headerBytes(ways);
   for (; sizes; sizes &= sizes - 1) {
     const shift = ctz(sizes);
     const key = (iova & (u64.MAX_VALUE << shift)) | shift;
     const set = setOf(core, cache, iova, shift);
-    const end = set + setBytes;
-    for (let at = set; at < end; at += IOTLB_ENTRY_BYTES) {
-      const there = load<u64>(at, IOTLB_KEY);
-      if (there == key) {
-        if (!serves(load<u64>(at, IOTLB_TAG), owner)) continue;
-        if (at != set) Ways.toFront(set, at);
-        return set;
-      }
-      if (!there) break;
+    if (!headers) {
+      if (load<u64>(set, IOTLB_KEY) == key && serves(load<u64>(set, IOTLB_TAG), owner)) return set;
+      continue;
+    }
+    const found = Ways.seek(set, headers, key, owner);
+    if (found) {
+      Ways.touch(set, headers, found);
+      return found;
     }
   }
   return 0;
 }
 
 /**
- * Makes room for an entry of 2^shift bytes in its set, at the front, in the place of the least recently used one where all
- * ways are taken. Returns its address with the key written; bit 0 is set where an entry was evicted.
+ * Makes room for an entry of 2^shift bytes in its set, as its most recently used one, in the place of the least recently used where
+ * all ways are taken. Returns its address with the key written; bit 0 is set where an entry was evicted.
  */
 export function insert(core: usize, cache: usize, iova: u64, shift: u64): usize {
+  const ways = load<u32>(cache, CACHE_WAYS);
+  const headers = Ways.headerBytes(ways);
   const set = setOf(core, cache, iova, shift);
-  const end = set + load<u32>(cache, CACHE_WAYS) * IOTLB_ENTRY_BYTES;
-  let at = set;
-  while (at < end - IOTLB_ENTRY_BYTES && load<u64>(at, IOTLB_KEY)) at += IOTLB_ENTRY_BYTES;
-  const evicted: usize = load<u64>(at, IOTLB_KEY) ? 1 : 0;
-  if (at != set) Ways.toFront(set, at);
-  store<u64>(set, (iova & (u64.MAX_VALUE << shift)) | shift, IOTLB_KEY);
-  return set | evicted;
+  const way = headers ? Ways.victim(set, headers, ways) : set;
+  const evicted: usize = load<u64>(way, IOTLB_KEY) ? 1 : 0;
+  Ways.rename(set, headers, way, (iova & (u64.MAX_VALUE << shift)) | shift);
+  if (headers) Ways.touch(set, headers, way);
+  return way | evicted;
 }

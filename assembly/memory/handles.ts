@@ -19,11 +19,25 @@ import {
 import { take } from './blocks';
 import { check } from './check';
 
-/** The slot of `index`, which must exist. */
+export class Slots {
+  /** The slot of `index`, which must exist. */
+  @inline static at(core: usize, index: u32): usize {
+    const block = load<u32>(core + SLOT_DIRECTORY + ((index / SLOTS_PER_BLOCK) << 2));
+    return core + block + (index % SLOTS_PER_BLOCK) * SLOT_BYTES;
+  }
+
+  /** The slot of `kind` that a request's stream names; 0 where it names none. */
+  @inline static ofStream(core: usize, stream: u32, kind: u32): usize {
+    if (stream >= load<u32>(core, CORE_SLOTS)) return 0;
+    const slot = Slots.at(core, stream);
+    return load<u32>(slot, SLOT_KIND) == kind ? slot : 0;
+  }
+}
+
+/** `Slots.at`, as a function of its own. */
 export function slotAt(core: usize, index: u32): usize {
   check(index < load<u32>(core, CORE_SLOTS));
-  const block = load<u32>(core + SLOT_DIRECTORY + ((index / SLOTS_PER_BLOCK) << 2));
-  return core + block + (index % SLOTS_PER_BLOCK) * SLOT_BYTES;
+  return Slots.at(core, index);
 }
 
 function freshSlot(core: usize): i32 {
@@ -75,9 +89,7 @@ export function slotOf(core: usize, handle: u32, kind: u32): usize {
   return load<u32>(slot, SLOT_KIND) == kind && load<u32>(slot, SLOT_GENERATION) == handle >> 16 ? slot : 0;
 }
 
-/** The handle of the slot of a device that a request's stream names, 0 where it names none. */
+/** `Slots.ofStream`, as a function of its own. */
 export function slotOfStream(core: usize, stream: u32, kind: u32): usize {
-  if (stream >= load<u32>(core, CORE_SLOTS)) return 0;
-  const slot = slotAt(core, stream);
-  return load<u32>(slot, SLOT_KIND) == kind ? slot : 0;
+  return Slots.ofStream(core, stream, kind);
 }

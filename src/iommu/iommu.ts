@@ -2,9 +2,8 @@ import * as layout from '../../assembly/layout.ts';
 import type { Bitmap } from '../bitmap/bitmap.ts';
 import { IommuError } from '../errno/error.ts';
 import { InFlight } from '../schedule/in-flight.ts';
-import { checkAddress, hex, lastOf, type Address } from '../wasm/address.ts';
+import { checkAddress, type Address } from '../wasm/address.ts';
 import type { Instance } from '../wasm/instance.ts';
-import { checkAccess } from './access.ts';
 import type { AttachOptions } from './attach-options.ts';
 import { Domain } from './domain.ts';
 import type { DomainOptions } from './domain-options.ts';
@@ -19,6 +18,7 @@ import {
 } from './iommu-counters.ts';
 import { iommuShape, type IommuOptions } from './iommu-options.ts';
 import { NestedDomain, type NestedOptions } from './nested-domain.ts';
+import { RequestRing } from './request-ring.ts';
 import { Requester } from './requester.ts';
 import { tableEntry } from './table-entry.ts';
 import { answerCode, Waiting, type PageAnswer, type PageRequest, type StallAnswer } from './waiting.ts';
@@ -29,10 +29,9 @@ export class Iommu {
   /** DMA under way in step-by-step operation; empty where everything runs whole. @internal */
   readonly inFlight = new InFlight();
   readonly #core: Instance;
-  readonly #ring: number;
+  readonly #ring: RequestRing;
   readonly #slot: number;
   readonly #waiting: Waiting;
-  #capacity: number;
 
   /** @internal */
   constructor(core: Instance, options: IommuOptions = {}) {
@@ -46,9 +45,8 @@ export class Iommu {
     );
     this.#core = core;
     this.#slot = core.slot(this.handle, op);
-    this.#waiting = new Waiting(core, this.#slot);
-    this.#ring = core.load32(this.#slot + layout.IOMMU_RING);
-    this.#capacity = requests;
+    this.#waiting = new Waiting(core, this.handle, this.#slot);
+    this.#ring = new RequestRing(core, this.handle, this.#slot);
     if (walkCache) this.#giveWalkCache(op, walkCache.sets, walkCache.ways);
     if (options.ram) core.check(raw.iommuRam(base, this.handle, options.ram.handleIn(core, op)), op);
   }
@@ -100,23 +98,13 @@ export class Iommu {
    * exclude each other; ENOMEM.
    */
   attach(requesterId: number, domain: Domain | NestedDomain | null = null, options: AttachOptions = {}): Requester {
-    const ring = {
-      post: this.#post.bind(this),
-      run: this.run.bind(this),
-      answered: this.#waiting.answered.bind(this.#waiting),
-      takeAnswer: this.#takeAnswer.bind(this),
-    };
-    return Requester.open(this.#core, ring, this.inFlight, this.handle, requesterId, domain, options);
+    const behind = { ring: this.#ring, inFlight: this.inFlight, waiting: this.#waiting };
+    return Requester.open(this.#core, behind, this.handle, requesterId, domain, options);
   }
 
   /** Runs all posted requests. Returns how many faults wait in the event queue. */
   run(): number {
-    const core = this.#core;
-    let status: number;
-    do status = core.raw.iommuRun(core.base, this.handle, core.budget);
-    while (status === layout.MORE);
-    core.check(status, 'iommu.run');
-    return core.load32(this.#slot + layout.IOMMU_EVENT_COUNT);
+    return this.#ring.run();
   }
 
   /**
@@ -185,12 +173,6 @@ export class Iommu {
     });
   }
 
-  #takeAnswer(queue: number, index: number): boolean {
-    const core = this.#core;
-    const status = core.raw.iommuTakeAnswer(core.base, this.handle, queue, index);
-    return core.check(status, 'device.dmaSteps') === layout.ANSWER_RETRY;
-  }
-
   /** One command that empties the IOTLB and the walk cache, and then, unless `atc` is false, the caches of devices (ATS). */
   invalidateAll(options: { readonly atc?: boolean } = {}): void {
     const flags = (options.atc ?? true) ? 0 : layout.INVALIDATE_NO_ATC;
@@ -212,26 +194,6 @@ export class Iommu {
   /** Frees it. EBUSY: it has domains or devices. */
   close(): void {
     this.#core.check(this.#core.raw.iommuDestroy(this.#core.base, this.handle), 'iommu.close');
-    // The ring's memory belongs to something else now: a post finds it full, and run() refuses.
-    this.#capacity = 0;
-  }
-
-  #post(iova: Address, length: number, stream: number, access: number): void {
-    const op = 'device.post';
-    if (!(length >= 0 && length <= 0xffffffff && Number.isInteger(length))) {
-      const right = 'it must be an integer from 0 to 2^32 - 1';
-      throw new IommuError('EINVAL', op, `length of ${hex(iova)} is ${length}; ${right}`);
-    }
-    // The common case first: a number that ends below 2^53.
-    if (!(typeof iova === 'number' && iova >= 0 && Number.isSafeInteger(iova + length))) {
-      checkAddress(op, 'iova', iova);
-      if (length > 0) lastOf(op, iova, length);
-    }
-    checkAccess(op, 'access', access);
-    const core = this.#core;
-    const posted = this.#slot + layout.IOMMU_RING_POSTED;
-    if (core.pushRequest(posted, this.#capacity, this.#ring, iova, length, stream, access)) return;
-    this.run();
-    core.pushRequest(posted, this.#capacity, this.#ring, iova, length, stream, access);
+    this.#ring.close();
   }
 }

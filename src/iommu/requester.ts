@@ -8,6 +8,8 @@ import { checkAccess } from './access.ts';
 import { deviceKinds, type AtsOptions, type AttachOptions } from './attach-options.ts';
 import { checkGeometry } from './geometry.ts';
 import { faultOf, type Fault } from './fault.ts';
+import type { RequestRing } from './request-ring.ts';
+import type { Waiting } from './waiting.ts';
 
 const MOST_PASIDS = 2 ** 20;
 
@@ -18,14 +20,11 @@ export interface Extent {
   readonly length: number;
 }
 
-/** What a device needs of its IOMMU: the ring that `post` fills, and the answers to what it waits for. @internal */
-export interface RequestRing {
-  run(): void;
-  post(iova: Address, length: number, stream: number, access: number): void;
-  /** Whether software has answered; `queue` is QUEUE_*. */
-  answered(queue: number, index: number): boolean;
-  /** Takes the answer: whether to try again. */
-  takeAnswer(queue: number, index: number): boolean;
+/** What a device needs of its IOMMU. @internal */
+export interface Behind {
+  readonly ring: RequestRing;
+  readonly inFlight: InFlight;
+  readonly waiting: Waiting;
 }
 
 /** A domain, of one stage or two, as a requester needs it. */
@@ -54,17 +53,17 @@ export class Requester {
   readonly ownPasid: number | undefined;
   readonly #core: Instance;
   readonly #ring: RequestRing;
-  readonly #inFlight: InFlight;
+  readonly #behind: Behind;
   #stream: number;
 
   /** @internal */
-  constructor(core: Instance, ring: RequestRing, inFlight: InFlight, handle: number, id: number, pasid?: number) {
+  constructor(core: Instance, behind: Behind, handle: number, id: number, pasid?: number) {
     this.handle = handle;
     this.id = id;
     this.ownPasid = pasid;
     this.#core = core;
-    this.#ring = ring;
-    this.#inFlight = inFlight;
+    this.#behind = behind;
+    this.#ring = behind.ring;
     this.#stream = core.stream(handle);
   }
 
@@ -82,7 +81,7 @@ export class Requester {
       if (errno === layout.EEXIST) return `the device has PASID ${pasid} already; close that one first`;
       return errno === layout.EINVAL ? 'an address space with a PASID has no PASIDs; ask the device' : undefined;
     });
-    const space = new Requester(core, this.#ring, this.#inFlight, handle, this.id, pasid);
+    const space = new Requester(core, this.#behind, handle, this.id, pasid);
     return space.#in(domain);
   }
 
@@ -100,8 +99,7 @@ export class Requester {
   /** A device behind the IOMMU with handle `iommu`. @internal */
   static open(
     core: Instance,
-    ring: RequestRing,
-    inFlight: InFlight,
+    behind: Behind,
     iommu: number,
     id: number,
     domain: TranslationDomain | null,
@@ -113,7 +111,7 @@ export class Requester {
     }
     const kinds = deviceKinds(op, options);
     const handle = core.check(core.raw.deviceCreate(core.base, iommu, id, kinds.device), op);
-    const device = new Requester(core, ring, inFlight, handle, id);
+    const device = new Requester(core, behind, handle, id);
     if (options.ats) device.#giveCache(op, options.ats, kinds.cache);
     return device.#in(domain);
   }
@@ -154,6 +152,11 @@ export class Requester {
    * (`extents`). What is left of one that stalls, or asks for a page, is posted once software answers `retry`, `success`.
    */
   access(iova: Address, length: number, access: number): number {
+    // What the IOTLB has is one call that knows nothing else; of the rest, bad input included, it only says that it is none.
+    if (typeof iova === 'number' && length >>> 0 === length) {
+      const core = this.#core;
+      if (core.raw.deviceHit(core.base, this.handle, iova, length, access) === 1) return 1;
+    }
     return this.#try(iova, length, access, 0);
   }
 
@@ -245,10 +248,10 @@ export class Requester {
       address: this.extentAddress(i),
       length: this.extentLength(i),
     }));
-    const ticket = this.#inFlight.translated();
+    const ticket = this.#behind.inFlight.translated();
     yield { what: `land ${where}` };
     land(extents);
-    this.#inFlight.land(ticket);
+    this.#behind.inFlight.land(ticket);
     return true;
   }
 
@@ -261,16 +264,16 @@ export class Requester {
     const queue = stalled ? layout.QUEUE_STALLS : layout.QUEUE_PAGES;
     const index = this.#core.load32(slot + layout.DEVICE_FAULT_TAG);
     const what = `${stalled ? 'stalled' : 'page request'} ${where}`;
-    yield { what, ready: () => this.#ring.answered(queue, index) };
-    return this.#ring.takeAnswer(queue, index);
+    yield { what, ready: () => this.#behind.waiting.answered(queue, index) };
+    return this.#behind.waiting.takeAnswer(queue, index);
   }
 
   /** `logTo`, step by step: it completes once the DMA that was translated without the log has landed. */
   *logToSteps(log: WriteLog | null): Steps<void> {
     yield { what: 'log' };
     this.logTo(log);
-    const mark = this.#inFlight.now();
-    yield { what: 'complete', ready: () => this.#inFlight.landedBefore(mark) };
+    const mark = this.#behind.inFlight.now();
+    yield { what: 'complete', ready: () => this.#behind.inFlight.landedBefore(mark) };
   }
 
   /** Its handle for a call into `core`. EBADF: it lies in another core. @internal */

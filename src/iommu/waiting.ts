@@ -17,13 +17,15 @@ export interface PageRequest {
   readonly access: number;
 }
 
-/** The requests behind the IOMMU whose slot is at core offset `slot` that wait for an answer; queues are QUEUE_*. */
+/** The requests behind the IOMMU with handle `iommu`, whose slot is at core offset `slot`, that wait for an answer; queues are QUEUE_*. */
 export class Waiting {
   readonly #core: Instance;
+  readonly #iommu: number;
   readonly #slot: number;
 
-  constructor(core: Instance, slot: number) {
+  constructor(core: Instance, iommu: number, slot: number) {
     this.#core = core;
+    this.#iommu = iommu;
     this.#slot = slot;
   }
 
@@ -37,6 +39,13 @@ export class Waiting {
   /** Whether the request at `index` waits no longer. */
   answered(queue: number, index: number): boolean {
     return this.#core.load32(this.#at(queue, index) + layout.WAIT_STATE) !== layout.WAIT_PENDING;
+  }
+
+  /** Takes the answer of the request at `index`: whether to try again. */
+  takeAnswer(queue: number, index: number): boolean {
+    const core = this.#core;
+    const status = core.raw.iommuTakeAnswer(core.base, this.#iommu, queue, index);
+    return core.check(status, 'device.dmaSteps') === layout.ANSWER_RETRY;
   }
 
   /**

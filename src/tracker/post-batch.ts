@@ -14,10 +14,15 @@ export function postBatch(
   reads: boolean,
 ): void {
   const { device, op, address, length } = batch;
+  let index = -1;
+  let requester!: Requester;
   for (let i = begin; i < end; i++) {
     const writes = op[i] < FIRST_READ_OP;
     if (!writes && !reads) continue;
-    const requester = devices(device[i]);
+    if (device[i] !== index) {
+      index = device[i];
+      requester = devices(index);
+    }
     let at = address[i];
     let left = length[i];
     for (; left > MAX_REQUEST; at += MAX_REQUEST, left -= MAX_REQUEST) {

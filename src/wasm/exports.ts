@@ -40,6 +40,7 @@ export type CoreExports = {
   iommuEventsTaken(core: number, iommu: number): number;
   iommuInvalidate(core: number, iommu: number, flags: number): number;
   deviceAccess(core: number, device: number, access: number): number;
+  deviceHit(core: number, device: number, iova: number, length: number, access: number): number;
   domainCreate(core: number, iommu: number, format: number, inputBits: number, flags: number): number;
   domainDestroy(core: number, domain: number): number;
   domainCheckMap(core: number, domain: number, access: number, budget: number): number;

@@ -24,6 +24,8 @@ describe('the text of the hot kernels', () => {
     ['finding runs', /bitmap\/runs\/writeEdges$/],
     ['finding one run', /bitmap\/runs\/seek$/],
     ['walking', /pagetable\/walk\/walk</],
+    ['running a batch', /dma\/quick\/runQuick</],
+    ['one access that the IOTLB has', /dma\/hit\/deviceHit$/],
     ['reading 64 dirty bits', /pagetable\/dirty-group\/dirtyGroup</],
   ])('%s: no call, no managed object, no check of bounds', (_, pattern) => {
     const kernels = functionsLike(pattern);

@@ -75,7 +75,8 @@ describe('the release build', () => {
     ].map((name) => exported.get(name)!);
     const perFormat = [
       'dirty/readDirty',
-      'requests/runRequests',
+      'quick/runQuick',
+      'requests/step',
       'extents/accessExtents',
       'translate/resolve',
       // Stage 1 of two; stage 2 is looked up within.
