@@ -15,6 +15,7 @@ export { deviceHit } from './dma/hit';
 export { deviceEndStalls, iommuAnswer, iommuTakeAnswer } from './dma/answer';
 export { iommuEventsTaken } from './dma/events';
 export { domainFaults } from './dma/policy';
+export { domainMapAtOnce, domainUnmapAtOnce, domainUnmapRest } from './pagetable/at-once';
 export {
   domainBeginMerge,
   domainCheckMap,

@@ -99,6 +99,7 @@ export const CHUNK_SPLIT = 1; //    cut into blocks
 export const CHUNK_RUN = 2; //      first of a run: length in bits 31..8
 export const CHUNK_RUN_REST = 3;
 export const CHUNK_RUN_SHIFT = 8;
+export const CHUNK_LEFT = 256; //   free, and has been in use: CHUNK_FREE with a bit above the state
 
 export const TRANSFER_BYTES = 65536;
 

@@ -125,6 +125,16 @@ export function markWord(core: usize, slot: usize, address: u64, word: u64, shif
   }
 }
 
+/**
+ * The address of the word for the 64 units of 2^shift bytes from `address` on, whose neighbours follow it; 0 where the bitmap at
+ * `slot` has other pages, or they do not lie in one word.
+ */
+export function wordsOf(core: usize, slot: usize, address: u64, shift: u64): usize {
+  const page = (address - load<u64>(slot, BITMAP_START)) >> shift;
+  if (load<u32>(slot, BITMAP_SHIFT) != <u32>shift || page & 63) return 0;
+  return core + load<u32>(slot, BITMAP_DATA) + (((<u32>page) >> 6) << 3);
+}
+
 /** Marks pages `first` .. `first + count - 1`. EBADF; ERANGE: a page that the bitmap does not have; EINVAL: no page. */
 export function bitmapMark(core: usize, bitmap: u32, first: u32, count: u32): i32 {
   const slot = slotOf(core, bitmap, KIND_BITMAP);

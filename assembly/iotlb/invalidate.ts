@@ -21,6 +21,7 @@ import {
   IOMMU_INVALIDATIONS,
   IOMMU_IOTLB,
   IOMMU_MODE,
+  IOMMU_SIZES,
   IOMMU_WALKS,
   KIND_DOMAIN,
   KIND_IOMMU,
@@ -50,7 +51,7 @@ export function dropCached(
   last: u64,
   leafOnly: u32,
 ): void {
-  dropEntries(core, iommu + IOMMU_IOTLB, form, owner, sizes, first, last);
+  dropEntries(core, iommu + IOMMU_IOTLB, form, owner, sizes & load<u64>(iommu, IOMMU_SIZES), first, last);
   if (!leafOnly) dropEntries(core, iommu + IOMMU_WALKS, form, owner, u64.MAX_VALUE, first, last);
 }
 

@@ -72,8 +72,6 @@ function takeAtLeast(core: usize, order: u32): u32 {
     return 0;
   }
   addUsed(core, -UNITS_PER_CHUNK);
-  // What a host left there would show in snapshots, between the blocks that are in use.
-  memory.fill(core + chunk, 0, 1 << CHUNK_SHIFT);
   for (let have: u32 = MAX_ORDER + 1; have > order; --have)
     push(core, chunk + (1 << (UNIT_SHIFT + have - 1)), have - 1);
   return chunk;
@@ -84,14 +82,18 @@ export function orderFor(bytes: u32): u32 {
   return bytes <= 1 << UNIT_SHIFT ? 0 : 32 - clz<u32>(bytes - 1) - UNIT_SHIFT;
 }
 
-/** A zeroed, naturally aligned block of 2^(11 + order) bytes, order 0 .. 8: its core offset, or 0 for out of memory. */
-export function takeBlock(core: usize, order: u32): u32 {
+/** A naturally aligned block of 2^(11 + order) bytes, order 0 .. 8, as it was left: its core offset, or 0 for out of memory. */
+function takeBlock(core: usize, order: u32): u32 {
   const at = takeAtLeast(core, order);
   if (!at) return 0;
   store<u32>(tagOf(core, at), TAG_USED | order);
   addUsed(core, 1 << order);
-  memory.fill(core + at, 0, 1 << (UNIT_SHIFT + order));
   return at;
+}
+
+/** What `take` gives for at most 2^19 bytes, but not zeroed: for a table that is written whole. */
+export function takeUncleared(core: usize, bytes: u32): u32 {
+  return takeBlock(core, orderFor(bytes));
 }
 
 function giveBlock(core: usize, at: u32): void {
@@ -117,7 +119,11 @@ function giveBlock(core: usize, at: u32): void {
 /** Zeroed memory of at least `bytes` (at most 2^32 - 2^20), naturally aligned up to 1 MiB. 0: out of memory. */
 export function take(core: usize, bytes: u32): u32 {
   const order = orderFor(bytes);
-  if (order <= <u32>MAX_ORDER) return takeBlock(core, order);
+  if (order <= <u32>MAX_ORDER) {
+    const block = takeBlock(core, order);
+    if (block) memory.fill(core + block, 0, 1 << (UNIT_SHIFT + order));
+    return block;
+  }
   const chunks = <u32>((<u64>bytes + ((1 << CHUNK_SHIFT) - 1)) >> CHUNK_SHIFT);
   const at = takeChunks(core, chunks, CHUNK_RUN);
   if (at) {
@@ -146,7 +152,7 @@ export function spareBlocks(core: usize, order: u32): u64 {
   return blocks;
 }
 
-/** Gives back what `take` or `takeBlock` gave. */
+/** Gives back what `take` or `takeUncleared` gave. */
 export function give(core: usize, at: u32): void {
   if (isRun(core, at)) {
     store<u32>(tagOf(core, at), 0);

@@ -2,10 +2,12 @@
 
 import {
   CHUNK_FREE,
+  CHUNK_LEFT,
   CHUNK_RUN,
   CHUNK_RUN_REST,
   CHUNK_RUN_SHIFT,
   CHUNK_SHIFT,
+  CHUNK_SPLIT,
   CHUNK_TABLE,
   CORE_CHUNKS,
   CORE_USED_UNITS,
@@ -22,7 +24,10 @@ export function chunkState(core: usize, chunk: u32): u32 {
   return load<u32>(entryOf(core, chunk)) & 0xff;
 }
 
-/** Takes the lowest run of `count` free chunks; its core offset, or 0 where there is none. Not zeroed. */
+/**
+ * Takes the lowest run of `count` free chunks; its core offset, or 0 where there is none. Not zeroed, but for a chunk that is cut for
+ * the first time: what a host left there would show in snapshots, between the blocks that are in use.
+ */
 export function takeChunks(core: usize, count: u32, state: u32): u32 {
   const chunks = load<u32>(core, CORE_CHUNKS);
   let length: u32 = 0;
@@ -30,6 +35,9 @@ export function takeChunks(core: usize, count: u32, state: u32): u32 {
     length = chunkState(core, chunk) == CHUNK_FREE ? length + 1 : 0;
     if (length == count) {
       const first = chunk + 1 - count;
+      if (state == CHUNK_SPLIT && load<u32>(entryOf(core, first)) != CHUNK_LEFT) {
+        memory.fill(core + (first << CHUNK_SHIFT), 0, 1 << CHUNK_SHIFT);
+      }
       for (let i = first + 1; i <= chunk; ++i) store<u32>(entryOf(core, i), CHUNK_RUN_REST);
       store<u32>(entryOf(core, first), state | (count << CHUNK_RUN_SHIFT));
       store<u32>(core, load<u32>(core, CORE_USED_UNITS) + count * UNITS_PER_CHUNK, CORE_USED_UNITS);
@@ -53,7 +61,7 @@ export function freeChunks(core: usize): u32 {
 export function giveChunks(core: usize, at: u32): void {
   const first = at >> CHUNK_SHIFT;
   const count = load<u32>(entryOf(core, first)) >> CHUNK_RUN_SHIFT;
-  for (let i = first; i < first + count; ++i) store<u32>(entryOf(core, i), CHUNK_FREE);
+  for (let i = first; i < first + count; ++i) store<u32>(entryOf(core, i), CHUNK_LEFT);
   store<u32>(core, load<u32>(core, CORE_USED_UNITS) - count * UNITS_PER_CHUNK, CORE_USED_UNITS);
 }
 

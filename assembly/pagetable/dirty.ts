@@ -1,7 +1,6 @@
 import {
   DOMAIN_QUIRKS,
   DOMAIN_RESERVED,
-  DOMAIN_SIZES_USED,
   DONE,
   MAIL1,
   MAIL2,
@@ -17,13 +16,23 @@ import {
   READ_DIRTY_SHIFT,
   READ_DIRTY_SWAP,
 } from '../layout';
-import { markAddresses, markWord } from '../bitmap/mark';
+import { markAddresses, markWord, wordsOf } from '../bitmap/mark';
 import { mail, post } from '../memory/mailbox';
-import { dirtyGroup, GROUP } from './dirty-group';
+import { dirtyGroup, dirtyGroups, GROUP, MOST_GROUPS } from './dirty-group';
 import { Format } from './format';
 import { breakLeaf, markUncached, splitOnce } from './split';
 import { leafIsDirty } from './translate';
-import { covers, entriesOf, entryOfWalk, entryShift, indexAt, levelOfWalk, replicasOf, walk } from './walk';
+import {
+  covers,
+  entriesOf,
+  entryOfWalk,
+  entryShift,
+  indexAt,
+  levelOfWalk,
+  onlySmallest,
+  replicasOf,
+  walk,
+} from './walk';
 
 /** Cleans every replica of the leaf whose first entry lies at `at`. */
 function cleanLeaf<F extends Format>(f: F, at: usize, copies: u32): void {
@@ -64,12 +73,6 @@ function lacksTables<F extends Format>(f: F, domain: usize, shift: u32, level: u
   return load<u32>(domain, DOMAIN_RESERVED) < copies ? copies : 0;
 }
 
-/** Whether the tables of the smallest leaves hold no leaf that fills several entries, so that each entry speaks for itself. */
-function onlySmallest<F extends Format>(f: F, domain: usize): bool {
-  const above = (load<u64>(domain, DOMAIN_SIZES_USED) >> f.granuleShift()) >> 1;
-  return (above & (((<u64>1) << (f.tableBits() - 1)) - 1)) == 0;
-}
-
 /**
  * Reports to the bitmap at `into` (0: to none) the dirty leaves of [cursor, last], clipped to [first, last], and cleans those
  * that lie wholly inside, at most `budget` entries at a time. The next address is posted at `cursorAt`; MAIL1 .. MAIL2 is
@@ -98,7 +101,8 @@ export function readDirty<F extends Format>(
   const quirks = load<u32>(domain, DOMAIN_QUIRKS);
   const smallest = onlySmallest<F>(f, domain);
   post(core, MAIL6, 0);
-  const groupLast = ((<u64>GROUP) << f.granuleShift()) - 1;
+  const shift: u64 = f.granuleShift();
+  const groupLast = ((<u64>GROUP) << shift) - 1;
   while (status == MORE && budget != 0) {
     if (!covers<F>(f, domain, cursor)) {
       cursor = last + 1;
@@ -112,21 +116,30 @@ export function readDirty<F extends Format>(
     let index = indexAt<F>(f, domain, level, cursor);
     let at = entryOfWalk(found);
     while (budget != 0 && index < count) {
-      // 64 at a time, where no other step may come in between and the query has them whole.
+      // Groups of 64, where no other step may come in between and the query has them whole.
       if (smallest && level == 0 && budget >= GROUP && !(cursor & groupLast) && last - cursor >= groupLast) {
-        const word = dirtyGroup<F>(f, at, clear);
-        if (word) {
-          if (into) markWord(core, into, cursor, word, f.granuleShift());
-          if (clear) {
-            gatherFirst = min(gatherFirst, cursor + (ctz(word) << f.granuleShift()));
-            gatherLast = max(gatherLast, cursor + ((64 - clz(word)) << f.granuleShift()) - 1);
-          }
+        const room = min(count - index, budget) / GROUP;
+        const groups = <u32>min<u64>(min<u32>(room, MOST_GROUPS), (last - cursor - groupLast) / (groupLast + 1) + 1);
+        const dirty = dirtyGroups<F>(f, at, groups);
+        const words = into ? wordsOf(core, into, cursor, shift) : 0;
+        let word: u64 = 0;
+        for (let rest = dirty; rest; rest &= rest - 1) {
+          const group = ctz(rest);
+          word = dirtyGroup<F>(f, at + ((group * GROUP) << 3), clear);
+          const start = cursor + ((<u64>(group * GROUP)) << shift);
+          if (words) store<u64>(words + (group << 3), load<u64>(words + (group << 3)) | word);
+          else if (into) markWord(core, into, start, word, shift);
+          if (clear && rest == dirty) gatherFirst = min(gatherFirst, start + (ctz(word) << shift));
         }
-        entries += GROUP;
-        index += GROUP;
-        at += GROUP << 3;
-        budget -= GROUP;
-        cursor += groupLast + 1;
+        if (clear && dirty) {
+          const end = <u64>((31 - clz(dirty)) * GROUP) + (64 - clz(word));
+          gatherLast = max(gatherLast, cursor + (end << shift) - 1);
+        }
+        entries += groups * GROUP;
+        index += groups * GROUP;
+        at += (groups * GROUP) << 3;
+        budget -= groups * GROUP;
+        cursor += <u64>groups * (groupLast + 1);
         if (cursor - 1 >= last) {
           status = DONE;
           break;
@@ -139,25 +152,25 @@ export function readDirty<F extends Format>(
       let end = start + (span - 1);
       if (f.isPresent(entry)) {
         if (level && f.isTable(entry)) break;
-        const shift = f.leafShift(entry, level);
-        copies = replicasOf<F>(f, shift, level);
-        start = cursor & (u64.MAX_VALUE << shift);
-        end = start + (((<u64>1) << shift) - 1);
+        const size = f.leafShift(entry, level);
+        copies = replicasOf<F>(f, size, level);
+        start = cursor & (u64.MAX_VALUE << size);
+        end = start + (((<u64>1) << size) - 1);
         index &= -copies;
         at = at & -((<usize>copies) << 3);
-        const dirty = leafIsDirty<F>(f, at, shift, level);
+        const dirty = leafIsDirty<F>(f, at, size, level);
         // A driver that does not align the start takes the leaf to begin there, and goes on as far behind its end.
         const shifted = quirks & QUIRK_UNALIGNED_START ? cursor - start : 0;
         if (dirty) {
           if (into) markAddresses(core, into, max(start + shifted, first), min(end + shifted, last));
           if (clear && ((start >= first && end <= last) || quirks & QUIRK_CLEAR_WHOLE_LEAF)) {
-            const lacking = lacksTables<F>(f, domain, shift, level, flags);
+            const lacking = lacksTables<F>(f, domain, size, level, flags);
             if (lacking) {
               post(core, MAIL6, lacking);
               budget = 0;
               break;
             }
-            cleanOrSplit<F>(f, core, domain, at, shift, level, flags);
+            cleanOrSplit<F>(f, core, domain, at, size, level, flags);
             gatherFirst = min(gatherFirst, start);
             gatherLast = max(gatherLast, end);
           }

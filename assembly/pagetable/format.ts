@@ -27,6 +27,8 @@ export abstract class Format {
   /** Whether the root may move up a level when an address beyond it is mapped. */
   abstract growsTop(): bool;
 
+  /** An entry is present where any of these bits is set. */
+  abstract presentBits(): u64;
   abstract isPresent(entry: u64): bool;
   /** Whether a present entry of level 1 or higher points to a table. */
   abstract isTable(entry: u64): bool;
@@ -63,7 +65,10 @@ export abstract class Format {
   abstract makeDirty(entry: u64): u64;
   /** The dirty entry cleaned again. */
   abstract makeClean(entry: u64): u64;
-  /** The entry is dirty where, after XOR with dirtyFlip, these two bits are set: what vectors test. Absent entries are not. */
+  /**
+   * The entry is dirty where, after XOR with dirtyFlip (the dirty bit or 0), these two bits are set, the armed one the higher if they
+   * differ: what vectors test. Absent entries are not.
+   */
   abstract dirtyBit(): u64;
   abstract armedBit(): u64;
   abstract dirtyFlip(): u64;

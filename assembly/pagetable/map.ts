@@ -20,7 +20,7 @@ import {
   MORE,
   UNIT_SHIFT,
 } from '../layout';
-import { addLive, liveEntries, take } from '../memory/blocks';
+import { addLive, liveEntries, take, takeUncleared } from '../memory/blocks';
 import { fail } from '../memory/mailbox';
 import { countTable, growTop, inRange } from './domain';
 import { Format } from './format';
@@ -91,13 +91,16 @@ export function checkFree<F extends Format>(
 
 /** What `descend` returns for a leaf in the way; no table lies at this offset. */
 const BLOCKED: u32 = 1;
+/** Set in what `descend` returns for a table that it has made and not cleared. */
+const UNCLEARED: u32 = 2;
 
 /**
- * The table of `level` on the way to `iova`, made with all above it where missing: its core offset; 0: out of memory;
- * BLOCKED: a larger leaf is mapped there.
+ * The table of `level` on the way to `iova`, made with all above it where missing: its core offset, perhaps with UNCLEARED; 0: out
+ * of memory; BLOCKED: a larger leaf is mapped there.
  */
 function descend<F extends Format>(f: F, core: usize, domain: usize, iova: u64, level: u32): u32 {
   let table = load<u32>(domain, DOMAIN_ROOT);
+  let made: u32 = 0;
   for (let at = load<u32>(domain, DOMAIN_TOP); at > level; --at) {
     const slot = core + table + (indexAt<F>(f, domain, at, iova) << 3);
     const entry = load<u64>(slot);
@@ -107,21 +110,36 @@ function descend<F extends Format>(f: F, core: usize, domain: usize, iova: u64, 
       continue;
     }
     const bytes: u32 = 8 << f.tableBits();
-    const child = take(core, bytes);
+    made = at == level + 1 ? UNCLEARED : 0;
+    const child = made ? takeUncleared(core, bytes) : take(core, bytes);
     if (!child) return 0;
     store<u64>(slot, f.makeTable(child, at));
     addLive(core, table, 1);
     countTable(domain, bytes, 1);
     table = child;
   }
-  return table;
+  return table | made;
 }
 
-function anyUsed(at: usize, copies: u32): bool {
-  for (const end = at + (copies << 3); at < end; at += 8) {
-    if (load<u64>(at)) return true;
+/** Clears all but `count` entries from `index` on of the table at `table`, which has `bytes`. */
+function clearAround(table: usize, bytes: u32, index: u32, count: u32): void {
+  const end = (index + count) << 3;
+  if (index) memory.fill(table, 0, index << 3);
+  if (end < bytes) memory.fill(table + end, 0, bytes - end);
+}
+
+/** Whether any of `count` entries from `at` on is there, broken ones included. */
+function anyUsed(at: usize, count: u32): bool {
+  const end = at + (count << 3);
+  let any = i64x2.splat(0);
+  let more = any;
+  for (const eights = at + ((count & ~7) << 3); at < eights; at += 64) {
+    any = v128.or(any, v128.or(v128.load(at), v128.load(at, 16)));
+    more = v128.or(more, v128.or(v128.load(at, 32), v128.load(at, 48)));
   }
-  return false;
+  let rest: u64 = 0;
+  for (; at < end; at += 8) rest |= load<u64>(at);
+  return rest != 0 || v128.any_true(v128.or(any, more));
 }
 
 /** Posts an upper bound of the units that the tables for [iova, last] need, so that ENOMEM can say what would do. */
@@ -138,7 +156,7 @@ function wantTables<F extends Format>(f: F, core: usize, domain: usize, iova: u6
 
 /**
  * Writes the leaves of 2^shift bytes for `count` entries from `at` on, `copies` entries each, the first one to `pa`. Where
- * the entries of neighbours differ by a constant, which holds but across a split address field, two are written at a time.
+ * the entries of neighbours differ by a constant, which holds but across a split address field, eight are written at a time.
  */
 export function fillLeaves<F extends Format>(
   f: F,
@@ -158,12 +176,19 @@ export function fillLeaves<F extends Format>(
     const step = f.makeLeaf(pa + size, shift, level, access, tracked) - first;
     if (first + step * (count - 1) == f.makeLeaf(pa + size * (count - 1), shift, level, access, tracked)) {
       let pair = i64x2.replace_lane(i64x2.splat(first), 1, first + step);
-      const ahead = i64x2.splat(step << 1);
-      for (const pairs = at + ((count & ~1) << 3); at < pairs; at += 16) {
+      const two = i64x2.splat(step << 1);
+      const four = i64x2.splat(step << 2);
+      const six = i64x2.add(two, four);
+      const eight = i64x2.splat(step << 3);
+      for (const eights = at + ((count & ~7) << 3); at < eights; at += 64) {
         v128.store(at, pair);
-        pair = i64x2.add(pair, ahead);
+        v128.store(at, i64x2.add(pair, two), 16);
+        v128.store(at, i64x2.add(pair, four), 32);
+        v128.store(at, i64x2.add(pair, six), 48);
+        pair = i64x2.add(pair, eight);
       }
-      if (at < end) store<u64>(at, i64x2.extract_lane(pair, 0));
+      let entry = <u64>i64x2.extract_lane(pair, 0);
+      for (; at < end; at += 8, entry += step) store<u64>(at, entry);
       return;
     }
   }
@@ -192,6 +217,12 @@ function sameSize(sizes: u64, shift: u32, cursor: u64, pa: u64, last: u64): u64 
   return count;
 }
 
+/** Something is mapped at `iova`: the root may have grown for nothing. */
+function inTheWay<F extends Format>(f: F, core: usize, domain: usize, iova: u64): i32 {
+  prune<F>(f, core, domain, iova, false);
+  return fail(EADDRINUSE);
+}
+
 /**
  * Maps [cursor, last] to `pa` on, with the largest leaves of `sizes` that fit, at most `budget` leaves at a time. The range
  * must be free (checkFree) and has passed checkMap. DONE; MORE; -ENOMEM or -EADDRINUSE with everything before the cursor
@@ -214,25 +245,27 @@ export function mapLeaves<F extends Format>(
   // The first leaf may be as large as all that the root covers, and then lies one level up.
   if (!growTop<F>(f, core, domain, last, levelOf<F>(f, bestShift(sizes, cursor, pa, last)))) {
     wantTables<F>(f, core, domain, cursor, last, 0);
-    prune<F>(f, core, domain, cursor);
+    prune<F>(f, core, domain, cursor, false);
     return fail(ENOMEM);
   }
   while (true) {
     const shift = bestShift(sizes, cursor, cursor + offset, last);
     const level = levelOf<F>(f, shift);
-    const table = descend<F>(f, core, domain, cursor, level);
-    if (!table) {
+    const found = descend<F>(f, core, domain, cursor, level);
+    if (!found) {
       wantTables<F>(f, core, domain, cursor, last, level);
-      prune<F>(f, core, domain, cursor);
+      prune<F>(f, core, domain, cursor, false);
       return fail(ENOMEM);
     }
-    if (table == BLOCKED) return fail(EADDRINUSE);
+    if (found == BLOCKED) return inTheWay<F>(f, core, domain, cursor);
+    const table = found & ~UNCLEARED;
     const copies = replicasOf<F>(f, shift, level);
     const index = indexAt<F>(f, domain, level, cursor);
     const room = (entriesOf<F>(f, domain, level) - index) / copies;
     const leaves = <u32>min<u64>(min<u32>(room, budget), sameSize(sizes, shift, cursor, cursor + offset, last));
     const at = core + table + (index << 3);
-    if (liveEntries(core, table) && anyUsed(at, leaves * copies)) return fail(EADDRINUSE);
+    if (found & UNCLEARED) clearAround(core + table, 8 << f.tableBits(), index, leaves * copies);
+    else if (liveEntries(core, table) && anyUsed(at, leaves * copies)) return inTheWay<F>(f, core, domain, cursor);
     fillLeaves<F>(f, at, leaves * copies, copies, cursor + offset, shift, level, access, tracked);
     addLive(core, table, leaves * copies);
     store<u64>(domain, load<u64>(domain, DOMAIN_SIZES_USED) | ((<u64>1) << shift), DOMAIN_SIZES_USED);

@@ -26,7 +26,7 @@ export const enum Op {
   CheckFree,
   /** a: access; MAIL0: cursor, MAIL1: last, MAIL2: output address of the cursor, MAIL3: leaf sizes. */
   Map,
-  /** MAIL0: cursor, MAIL1: last. */
+  /** a: 1 where tables are freed at once; MAIL0: cursor, MAIL1: last. */
   Unmap,
   /** MAIL0: iova. */
   Translate,
@@ -71,7 +71,7 @@ export function operate<F extends Format>(f: F, op: Op, core: usize, domain: usi
       return status;
     }
     case Op.Unmap:
-      return unmapLeaves<F>(f, core, domain, cursorAt, mail(core, MAIL1), budget);
+      return unmapLeaves<F>(f, core, domain, cursorAt, mail(core, MAIL1), a != 0, budget);
     case Op.Translate:
       return translateIova<F>(f, core, domain, mail(core, MAIL0));
     case Op.ReadDirty:

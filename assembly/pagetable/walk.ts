@@ -5,6 +5,7 @@ import {
   DOMAIN_MASK,
   DOMAIN_ROOT,
   DOMAIN_ROOT_ENTRIES,
+  DOMAIN_SIZES_USED,
   DOMAIN_TOP,
 } from '../layout';
 import { Format } from './format';
@@ -22,6 +23,12 @@ export function levelOf<F extends Format>(f: F, shift: u32): u32 {
 /** How many entries side by side a leaf of 2^shift bytes fills. */
 export function replicasOf<F extends Format>(f: F, shift: u32, level: u32): u32 {
   return 1 << (shift - entryShift<F>(f, level));
+}
+
+/** Whether the tables of the smallest leaves hold no leaf that fills several entries, so that each entry speaks for itself. */
+export function onlySmallest<F extends Format>(f: F, domain: usize): bool {
+  const above = (load<u64>(domain, DOMAIN_SIZES_USED) >> f.granuleShift()) >> 1;
+  return (above & (((<u64>1) << (f.tableBits() - 1)) - 1)) == 0;
 }
 
 /** Position of the entry for `iova` in its table of `level`; in the root of a growing domain possibly beyond its end. */

@@ -13,7 +13,7 @@ import { createFlags, explainShape, shapeOf, sizeMask, type DomainOptions } from
 import { completionSteps, invalidateSteps, type Tables } from './flush.ts';
 import type { FormatInfo } from './formats.ts';
 import { addressOf, inputRanges, type InputRange } from './input-ranges.ts';
-import { mapSteps, unmapSteps } from './mapping.ts';
+import { mapAtOnce, mapSteps, unmapAtOnce, unmapSteps } from './mapping.ts';
 import { mergeSteps } from './merge.ts';
 import { quirkFlags, type QuirkName } from './quirks.ts';
 import { resizeCounts, type ResizeCounts } from './resize-counts.ts';
@@ -135,7 +135,7 @@ export class Domain {
    * the input or output addresses; EADDRINUSE: something is mapped there; ENOMEM. Nothing is changed where it throws.
    */
   map(options: MapOptions): void {
-    runWhole(this.mapSteps(options));
+    if (!this.#lock.free || !mapAtOnce(this.#tables, options)) runWhole(this.mapSteps(options));
   }
 
   /** `map`, step by step. */
@@ -164,7 +164,8 @@ export class Domain {
    * the last leaf reaches further. EINVAL: `iova` lies inside a leaf, and nothing is changed.
    */
   unmap(iova: Address, length: Address): Address {
-    return runWhole(this.unmapSteps(iova, length));
+    const bytes = this.#lock.free ? unmapAtOnce(this.#tables, iova, length) : -1;
+    return bytes < 0 ? runWhole(this.unmapSteps(iova, length)) : bytes;
   }
 
   /** `unmap`, step by step: what is unmapped is invalidated, and its tables are freed once that has completed. */
@@ -189,13 +190,13 @@ export class Domain {
     if (status === -layout.ENOENT) return undefined;
     core.check(status, op, (errno) => this.#explainRange(errno, iova));
     const flags = core.load32(layout.MAIL2);
-    return {
-      pa: core.loadAddress(layout.MAIL0),
-      leafSize: 2 ** core.load32(layout.MAIL1),
-      access: flags & (layout.ACCESS_READ | layout.ACCESS_WRITE),
-      dirty: (flags & layout.IOTLB_DIRTY) !== 0,
-      ...(flags & layout.ACCESS_GLOBAL ? { global: true as const } : {}),
-    };
+    const pa = core.loadAddress(layout.MAIL0);
+    const leafSize = 2 ** core.load32(layout.MAIL1);
+    const access = flags & (layout.ACCESS_READ | layout.ACCESS_WRITE);
+    const dirty = (flags & layout.IOTLB_DIRTY) !== 0;
+    return flags & layout.ACCESS_GLOBAL
+      ? { pa, leafSize, access, dirty, global: true }
+      : { pa, leafSize, access, dirty };
   }
 
   /**

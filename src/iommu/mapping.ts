@@ -1,7 +1,11 @@
 import * as layout from '../../assembly/layout.ts';
 import type { Steps } from '../schedule/step.ts';
 import type { Address } from '../wasm/address.ts';
+import type { MapOptions } from './domain.ts';
 import { flushSteps, reclaim, type Tables } from './flush.ts';
+
+/** What the core says where an unmap goes on. */
+const UNFINISHED = -2;
 
 /** A mapping to make, checked: addresses inclusive. */
 export interface Mapping extends Tables {
@@ -19,6 +23,25 @@ export interface Unmapping extends Tables {
   readonly first: Address;
   readonly last: Address;
   readonly explain: (errno: number) => string | undefined;
+}
+
+/**
+ * Maps in one call, where nobody else is at work on the tables and all is plain; false: nothing is changed, and the steps are to be
+ * taken, which say what is wrong if anything is.
+ */
+export function mapAtOnce({ core, domain }: Tables, options: MapOptions): boolean {
+  const { iova, pa, length, access, leafSizes, global } = options;
+  if (typeof iova !== 'number' || typeof pa !== 'number' || typeof length !== 'number') return false;
+  if ((access | 0) !== access || leafSizes !== undefined || global) return false;
+  return core.raw.domainMapAtOnce(core.base, domain, iova, pa, length, access, core.budget) === layout.DONE;
+}
+
+/** The same for an unmap, with its invalidation; the bytes unmapped, or -1. */
+export function unmapAtOnce({ core, domain, inFlight, quirks }: Tables, iova: Address, length: Address): number {
+  if (typeof iova !== 'number' || typeof length !== 'number' || !inFlight.idle || quirks.size > 0) return -1;
+  let bytes = core.raw.domainUnmapAtOnce(core.base, domain, iova, length, core.budget);
+  while (bytes === UNFINISHED) bytes = core.raw.domainUnmapRest(core.base, domain, core.budget);
+  return bytes;
 }
 
 /** Whether the mapping could be made; nothing is changed. */

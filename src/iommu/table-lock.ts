@@ -8,6 +8,11 @@ export class TableLock {
   #shared = 0;
   #exclusive = false;
 
+  /** Whether nobody has it. */
+  get free(): boolean {
+    return this.#shared === 0 && !this.#exclusive;
+  }
+
   /** `work` beside others of its kind, but not beside a change of sizes. */
   *shared<T>(work: Steps<T>): Steps<T> {
     // What the first step is must be known before it is taken, and nothing may happen until then.

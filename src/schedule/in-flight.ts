@@ -17,6 +17,11 @@ export class InFlight {
     this.#pending.delete(ticket);
   }
 
+  /** Whether nothing is under way. */
+  get idle(): boolean {
+    return this.#pending.size === 0;
+  }
+
   /** A mark of this moment, for `landedBefore`. */
   now(): number {
     return this.#next;

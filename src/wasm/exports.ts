@@ -47,6 +47,17 @@ export type CoreExports = {
   domainMap(core: number, domain: number, access: number, budget: number): number;
   domainUnmap(core: number, domain: number, budget: number): number;
   domainTranslate(core: number, domain: number): number;
+  domainMapAtOnce(
+    core: number,
+    domain: number,
+    iova: number,
+    pa: number,
+    length: number,
+    access: number,
+    budget: number,
+  ): number;
+  domainUnmapAtOnce(core: number, domain: number, iova: number, length: number, budget: number): number;
+  domainUnmapRest(core: number, domain: number, budget: number): number;
   domainReadDirty(core: number, domain: number, bitmap: number, flags: number, budget: number): number;
   domainSetDirty(core: number, domain: number): number;
   domainCheckSplit(core: number, domain: number, shift: number, budget: number): number;

@@ -26,6 +26,8 @@ describe('the text of the hot kernels', () => {
     ['walking', /pagetable\/walk\/walk</],
     ['running a batch', /dma\/quick\/runQuick</],
     ['one access that the IOTLB has', /dma\/hit\/deviceHit$/],
+    ['writing leaves', /pagetable\/map\/fillLeaves</],
+    ['looking for groups with a dirty bit', /pagetable\/dirty-group\/dirtyGroups</],
     ['reading 64 dirty bits', /pagetable\/dirty-group\/dirtyGroup</],
   ])('%s: no call, no managed object, no check of bounds', (_, pattern) => {
     const kernels = functionsLike(pattern);

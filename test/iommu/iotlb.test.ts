@@ -76,7 +76,7 @@ function setUp(place: Place, sets: number, ways: number, format: 'amdv1' | 'vtds
 
 describe.each(PLACES)('IOTLB: $name', (place) => {
   it.each(SHAPES_4K)('$title: hits, misses, evicts and caches the dirty state as lists do', (shape) => {
-    const geometry = fc.constantFrom([1, 1], [1, 3], [2, 2], [4, 1], [8, 4]);
+    const geometry = fc.constantFrom([1, 1], [1, 3], [2, 2], [4, 1], [8, 4], [64, 2], [1024, 1]);
     fc.assert(
       fc.property(geometry, fc.array(operation, { maxLength: 60 }), ([sets, ways], operations) => {
         const { core, instance } = siteAt(place, 2).core();

@@ -154,9 +154,12 @@ export class Pair {
     else this.#say(code, wanted());
   }
 
-  #map(iova: number, pa: number, bytes: number, access: number, sizes: number[]): void {
+  /** With the sizes that `mask` chooses; 0: those of the domain. */
+  #map(iova: number, pa: number, bytes: number, access: number, mask: number): void {
+    const sizes = this.#sizes(mask);
+    const options = { iova: this.model.outside(iova), pa, length: bytes, access };
     this.#change(
-      () => this.domain.map({ iova: this.model.outside(iova), pa, length: bytes, access, leafSizes: sizes }),
+      () => this.domain.map(mask ? { ...options, leafSizes: sizes } : options),
       () => this.model.map(iova, pa, bytes, access, sizes),
     );
   }
@@ -168,7 +171,7 @@ export class Pair {
       case 'map': {
         const iova = this.#iova(op.place);
         const pa = (iova % 2 ** 40) + op.shift * granule;
-        this.#map(iova, pa, op.length * granule, op.access, this.#sizes(op.sizes));
+        this.#map(iova, pa, op.length * granule, op.access, op.sizes);
         break;
       }
       case 'large': {
@@ -176,7 +179,7 @@ export class Pair {
         const iova = large * op.index + (op.index ? large - op.head * granule : 0);
         const bytes = large + (op.tail + (op.index ? op.head : 0)) * granule;
         // A large leaf that the domain has not would be very many small ones.
-        if (this.model.sizes.includes(large)) this.#map(iova, iova + 4 * large, bytes, op.access, this.#sizes(0));
+        if (this.model.sizes.includes(large)) this.#map(iova, iova + 4 * large, bytes, op.access, 0);
         break;
       }
       case 'unmap': {

@@ -50,6 +50,9 @@ export class AmdV1 extends Format {
     return true;
   }
 
+  presentBits(): u64 {
+    return PR;
+  }
   isPresent(entry: u64): bool {
     return (entry & PR) != 0;
   }

@@ -48,6 +48,9 @@ export class ArmS1<G extends Granule> extends Format {
     return false;
   }
 
+  presentBits(): u64 {
+    return ArmDescriptor.VALID;
+  }
   isPresent(entry: u64): bool {
     return ArmDescriptor.isPresent(entry);
   }

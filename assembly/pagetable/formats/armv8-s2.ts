@@ -46,6 +46,9 @@ export class ArmS2<G extends Granule> extends Format {
     return false;
   }
 
+  presentBits(): u64 {
+    return ArmDescriptor.VALID;
+  }
   isPresent(entry: u64): bool {
     return ArmDescriptor.isPresent(entry);
   }

@@ -45,6 +45,9 @@ export class Mock2K extends Format {
     return false;
   }
 
+  presentBits(): u64 {
+    return P;
+  }
   isPresent(entry: u64): bool {
     return (entry & P) != 0;
   }

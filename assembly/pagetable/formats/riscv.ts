@@ -55,6 +55,9 @@ export class RiscV extends Format {
     return false;
   }
 
+  presentBits(): u64 {
+    return V;
+  }
   isPresent(entry: u64): bool {
     return (entry & V) != 0;
   }

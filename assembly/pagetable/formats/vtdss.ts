@@ -47,6 +47,9 @@ export class VtdSs extends Format {
   }
 
   /** There is no present bit: an entry that lets neither reads nor writes through is not there. */
+  presentBits(): u64 {
+    return R | W;
+  }
   isPresent(entry: u64): bool {
     return (entry & (R | W)) != 0;
   }

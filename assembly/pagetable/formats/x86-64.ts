@@ -50,6 +50,9 @@ export class X86_64 extends Format {
     return false;
   }
 
+  presentBits(): u64 {
+    return P;
+  }
   isPresent(entry: u64): bool {
     return (entry & P) != 0;
   }
