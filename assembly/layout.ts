@@ -480,7 +480,7 @@ export const KIND_STATE = 6;
 
 export const STATE_PAGES = 16; //     1 .. 2^20 - 1
 export const STATE_DATA = 20; //      core offset of the pages
-export const STATE_TABLES = 24; //    core offset of the tables of CRC32C
+export const STATE_TABLES = 24; //    core offset of the tables of CRC32C, behind which there is room to work in
 export const STATE_SENT = 32; //      4 x u64: records that were written of this buffer, by kind
 
 export const STATE_PAGE_SHIFT = 12;
@@ -489,7 +489,13 @@ export const STATE_PAGE_WORDS = 512;
 export const STATE_MAX_PAGES = 1048575; // below 4 GiB, as the core itself
 
 export const CRC32C_POLYNOMIAL = 0x82f63b78; // Castagnoli, reflected
-export const CRC32C_TABLES_BYTES = 16384; //    16 x 256 x u32
+export const CRC32C_TABLES_BYTES = 21120; //    16 x 256 x u32, and room to fold a page in (state/crc32c.ts)
+export const CHANGED_RUNS_BYTES = 2064; //      as many starts and ends of runs as a page has words, and four
+
+// The block of STATE_TABLES: the tables, and room for one page at a time.
+export const STATE_RUNS = 21120; //  what has changed in it
+export const STATE_TRIAL = 23184; // what it would be
+export const STATE_ROOM_BYTES = 27280;
 
 // A record: what becomes of one page. All little-endian.
 //   0       4       6       8            12          16

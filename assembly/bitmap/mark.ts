@@ -35,19 +35,20 @@ abstract class Bits {
     const at = data + ((first >> 6) << 3);
     const end = data + ((last >> 6) << 3);
     const head = u64.MAX_VALUE << first;
-    const tail = u64.MAX_VALUE >> (63 - (last & 63));
+    const tail = u64.MAX_VALUE >> ~(<u64>last);
     const bytes = end - at;
+    // Both before either is stored: the second may be the same word, and would wait for it.
+    const headWord = load<u64>(at);
+    const tailWord = load<u64>(end);
     if (bytes <= 8) {
       // Two words, or one twice.
       const both = head & tail;
-      store<u64>(at, load<u64>(at) | (bytes ? head : both));
-      store<u64>(end, load<u64>(end) | (bytes ? tail : both));
+      store<u64>(at, headWord | (bytes ? head : both));
+      store<u64>(end, tailWord | (bytes ? tail : both));
     } else {
-      const headWord = load<u64>(at) | head;
-      const tailWord = load<u64>(end) | tail;
       Bits.fill(at, end - 8);
-      store<u64>(at, headWord);
-      store<u64>(end, tailWord);
+      store<u64>(at, headWord | head);
+      store<u64>(end, tailWord | tail);
     }
   }
 
@@ -184,6 +185,34 @@ export function bitmapMarkList(core: usize, bitmap: u32, count: u32): i32 {
   return DONE;
 }
 
+/** 0, or what is wrong with a range of those from address `at` to `end`: EINVAL, it has no page; ERANGE, it ends behind `pages`. */
+function checkRanges(at: usize, end: usize, pages: u32): i32 {
+  let furthest: u64 = 0;
+  let shortest = u32.MAX_VALUE;
+  let ends = i32x4.splat(0);
+  let beyond = ends;
+  let counts = i32x4.splat(-1);
+  for (; at + 32 <= end; at += 32) {
+    const a = v128.load(at);
+    const b = v128.load(at, 16);
+    const firsts = v128.shuffle<i32>(a, b, 0, 2, 4, 6);
+    const count = v128.shuffle<i32>(a, b, 1, 3, 5, 7);
+    const sums = i32x4.add(firsts, count);
+    ends = i32x4.max_u(ends, sums);
+    // A sum beyond 32 bits is less than what was added to.
+    beyond = v128.or(beyond, v128.xor(sums, i32x4.max_u(sums, firsts)));
+    counts = i32x4.min_u(counts, count);
+  }
+  for (; at < end; at += 8) {
+    furthest = max(furthest, <u64>load<u32>(at) + load<u32>(at, 4));
+    shortest = min<u32>(shortest, load<u32>(at, 4));
+  }
+  if (!shortest || !i32x4.all_true(counts)) return EINVAL;
+  if (furthest > pages || v128.any_true(beyond)) return ERANGE;
+  const limit = i32x4.splat(pages);
+  return i32x4.all_true(i32x4.eq(i32x4.max_u(ends, limit), limit)) ? 0 : ERANGE;
+}
+
 /**
  * Marks the `count` ranges that lie at the transfer buffer's start as pairs (first page, pages), u32 each, as bitmapRuns
  * writes them. EBADF; EINVAL: more than the buffer holds, or a range without a page; ERANGE: a page that the bitmap does not
@@ -196,14 +225,8 @@ export function bitmapMarkRanges(core: usize, bitmap: u32, count: u32): i32 {
   const pages = load<u32>(slot, BITMAP_PAGES);
   const list = core + load<u32>(core, CORE_TRANSFER);
   const end = list + (count << 3);
-  let furthest: u64 = 0;
-  let shortest = u32.MAX_VALUE;
-  for (let at = list; at < end; at += 8) {
-    furthest = max(furthest, <u64>load<u32>(at) + load<u32>(at, 4));
-    shortest = min<u32>(shortest, load<u32>(at, 4));
-  }
-  if (!shortest) return fail(EINVAL);
-  if (furthest > pages) return fail(ERANGE);
+  const wrong = checkRanges(list, end, pages);
+  if (wrong) return fail(wrong);
   const data = core + load<u32>(slot, BITMAP_DATA);
   for (let at = list; at < end; at += 8) {
     const first = load<u32>(at);

@@ -1,7 +1,8 @@
 // Finding runs. An edge is a bit that differs from the one before it: a start or an end, in turn. Words of edges are
 // w ^ (w << 1 | bit 63 of the word before). What costs is not memory but branches that can't be foreseen, so neither of
 // the ways through a group of 64 words branches on a single word:
-// - few edges: vectors say which words have any, and only those are visited;
+// - few edges: vectors say which words have any, and only those are visited, several groups later: then what is read keeps
+//   ahead of branches that go wrong;
 // - many: each nibble of each word is looked up, and written as four page numbers of which as many are kept as it has edges.
 // Page numbers are written as they are found, and turned into (first page, pages) at the end.
 
@@ -49,8 +50,10 @@ function skipEven(at: usize, end: usize, even: u64): usize {
   return at;
 }
 
-/** Words of a group. */
-const GROUP: usize = 64;
+/** Bytes of a group of 64 words. */
+const GROUP_BYTES: usize = 512;
+/** So many groups are looked at before the first of their words is visited, at most. */
+const GROUPS: usize = 32;
 /** Edges of a group from which on the next one is taken to have many. */
 const MANY: usize = 128;
 /** What may be written behind the last edge, bytes: those of one word, and four more. */
@@ -59,6 +62,8 @@ const SLACK: usize = 272;
 const LEAST_ROOM: usize = 4 * SLACK;
 /** The table of nibbles: four page numbers each. */
 const NIBBLES_BYTES: usize = 256;
+/** Which words of each group have edges, and that table, at the transfer buffer's end. */
+const TABLES_BYTES: usize = NIBBLES_BYTES + (GROUPS << 3);
 
 /** Writes where the bits of each nibble are, ascending, to address `at`. */
 function writeNibbles(at: usize): void {
@@ -88,11 +93,9 @@ function edgesOf(at: usize): u64 {
 
 /** Words without an edge. Calls would cost as much as the work. */
 abstract class Even {
-  /** All ones in each lane whose word has no edge. */
+  /** All ones in each lane whose word has no edge: all its bits are as the last one of the word before. */
   @inline static pair(at: usize): v128 {
-    const words = v128.load(at);
-    const before = i64x2.shr_u(v128.load(at - 8), 63);
-    return i64x2.eq(v128.xor(words, v128.or(i64x2.shl(words, 1), before)), i64x2.splat(0));
+    return i64x2.eq(v128.load(at), i64x2.lt_s(v128.load(at - 8), i64x2.splat(0)));
   }
 
   /** The same of eight words, in lanes of 16 bits. */
@@ -111,7 +114,7 @@ abstract class Even {
 /** Which of the 64 words at `at` have an edge. A loop: all at once there would be more vectors than registers. */
 function unevenWords(at: usize): u64 {
   let even: u64 = 0;
-  for (const end = at + (GROUP << 3); at < end; at += 128) even = (even >> 16) | (Even.sixteen(at) << 48);
+  for (const end = at + GROUP_BYTES; at < end; at += 128) even = (even >> 16) | (Even.sixteen(at) << 48);
   return ~even;
 }
 
@@ -161,39 +164,65 @@ function emitMany(out: usize, edges: u64, page: u32, nibbles: usize): usize {
   return out;
 }
 
+/** Writes which words of `groups` groups from `at` on have an edge, a word of bits each, to `uneven`; all of them, ORed. */
+function lookAhead(at: usize, groups: usize, uneven: usize): u64 {
+  // A load from each line, and nothing else: from slow memory more of them are under way than beside the work on them.
+  for (let line = at, end = at + groups * GROUP_BYTES; line < end; line += 512) {
+    load<u64>(line);
+    load<u64>(line, 64);
+    load<u64>(line, 128);
+    load<u64>(line, 192);
+    load<u64>(line, 256);
+    load<u64>(line, 320);
+    load<u64>(line, 384);
+    load<u64>(line, 448);
+  }
+  let any: u64 = 0;
+  for (const end = uneven + (groups << 3); uneven < end; uneven += 8, at += GROUP_BYTES) {
+    const words = unevenWords(at);
+    any |= words;
+    store<u64>(uneven, words);
+  }
+  return any;
+}
+
 /**
  * Writes the pages of edges from page `page` on, a run that lies across it being one that starts there, to `out` until
  * `full`, or to the end of the bitmap. Returns where they end; where the bitmap's end ends a run, that is an edge as well.
  */
-function writeEdges(data: usize, page: u32, pages: u32, out: usize, full: usize, nibbles: usize): usize {
+function writeEdges(data: usize, page: u32, pages: u32, out: usize, full: usize, tables: usize): usize {
+  const nibbles = tables + (GROUPS << 3);
   const start = out;
   const end = data + ((pages >> 6) << 3) + (pages & 63 ? 8 : 0);
   let at = data + ((page >> 6) << 3);
   const first = load<u64>(at) & (u64.MAX_VALUE << page);
   if (first) out = Emit.few(out, first ^ (first << 1), page & ~63);
   at += 8;
-  let many = false;
+  let ahead: usize = 1;
   while (at < end && out <= full) {
-    const groupStart = out;
-    const groupEnd = min<usize>(at + (GROUP << 3), end);
-    if (many || groupEnd - at < GROUP << 3) {
+    const before = out;
+    const groups = min<usize>((end - at) / GROUP_BYTES, ahead);
+    if (!groups) {
+      const groupEnd = min<usize>(at + GROUP_BYTES, end);
       for (; at < groupEnd && out <= full; at += 8) {
         out = emitMany(out, edgesOf(at), <u32>((at - data) << 3), nibbles);
       }
-    } else {
-      let uneven = unevenWords(at);
-      if (!uneven) {
-        const even: u64 = 0 - (load<u64>(groupEnd - 8) >> 63);
-        at = skipEven(groupEnd, end, even);
-        continue;
-      }
-      for (; uneven && out <= full; uneven &= uneven - 1) {
+      ahead = out - before > MANY << 2 ? 0 : 1;
+      continue;
+    }
+    const groupsEnd = at + groups * GROUP_BYTES;
+    if (!lookAhead(at, groups, tables)) {
+      const even: u64 = 0 - (load<u64>(groupsEnd - 8) >> 63);
+      at = skipEven(groupsEnd, end, even);
+      continue;
+    }
+    for (let mask = tables; at < groupsEnd && out <= full; mask += 8, at += GROUP_BYTES) {
+      for (let uneven = load<u64>(mask); uneven && out <= full; uneven &= uneven - 1) {
         const word = at + ((<usize>ctz(uneven)) << 3);
         out = Emit.few(out, edgesOf(word), <u32>((word - data) << 3));
       }
-      at = groupEnd;
     }
-    many = out - groupStart > MANY << 2;
+    ahead = out - before > groups * (MANY << 2) ? 0 : min<usize>(ahead << 1, GROUPS);
   }
   if (at >= end && out <= full && ((out - start) >> 2) & 1) {
     store<u32>(out, pages);
@@ -222,14 +251,14 @@ export function bitmapRuns(core: usize, bitmap: u32, most: u32): i32 {
   const pages = load<u32>(slot, BITMAP_PAGES);
   const data = core + load<u32>(slot, BITMAP_DATA);
   const out = core + load<u32>(core, CORE_TRANSFER);
-  const nibbles = out + (<usize>TRANSFER_BYTES - NIBBLES_BYTES);
-  const room = min<usize>((<usize>max<u32>(most, 1)) << 3, <usize>TRANSFER_BYTES - NIBBLES_BYTES);
+  const tables = out + (<usize>TRANSFER_BYTES - TABLES_BYTES);
+  const room = min<usize>((<usize>max<u32>(most, 1)) << 3, <usize>TRANSFER_BYTES - TABLES_BYTES);
   let page = <u32>min(mail(core, MAIL0), <u64>pages);
   let found: u32 = 0;
   if (room >= LEAST_ROOM && page < pages) {
-    writeNibbles(nibbles);
+    writeNibbles(tables + (GROUPS << 3));
     const full = out + (room - SLACK);
-    const end = writeEdges(data, page, pages, out, full, nibbles);
+    const end = writeEdges(data, page, pages, out, full, tables);
     found = <u32>((end - out) >> 3);
     // The last edge, be it the end of a run or a start whose end was not looked for any more: that run is found next time.
     page = end <= full ? pages : load<u32>(end - 4);

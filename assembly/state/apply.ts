@@ -22,13 +22,14 @@ import {
   RECORD_ZERO,
   STATE_PAGES,
   STATE_PAGE_BYTES,
+  STATE_TRIAL,
   TRANSFER_BYTES,
   ZERO_PAGE_CRC32C,
 } from '../layout';
 import { slotOf } from '../memory/handles';
 import { fail, mail, post } from '../memory/mailbox';
 import { crc32c, extend } from './crc32c';
-import { applyDelta, checkDelta, crcOfDelta } from './delta';
+import { applyDelta, checkDelta } from './delta';
 import { pageAt, tablesOf } from './state-buffer';
 
 /** Whether a record of this kind has a payload of that length. */
@@ -42,7 +43,12 @@ function isLength(kind: u32, length: u32): bool {
 function contentsAfter(tables: usize, kind: u32, page: usize, at: usize, end: usize): u32 {
   if (kind == RECORD_ZERO) return ZERO_PAGE_CRC32C;
   if (kind == RECORD_WHOLE) return crc32c(tables, at, end);
-  if (kind == RECORD_DELTA) return crcOfDelta(tables, page, at, end);
+  if (kind == RECORD_DELTA) {
+    const trial = tables + STATE_TRIAL;
+    memory.copy(trial, page, STATE_PAGE_BYTES);
+    applyDelta(trial, at, end);
+    page = trial;
+  }
   return crc32c(tables, page, page + STATE_PAGE_BYTES);
 }
 

@@ -29,6 +29,7 @@ import {
   STATE_PAGES,
   STATE_PAGE_BYTES,
   STATE_PAGE_SHIFT,
+  STATE_RUNS,
   STATE_SENT,
   TRANSFER_BYTES,
   ZERO_PAGE_CRC32C,
@@ -37,17 +38,18 @@ import { seek } from '../bitmap/runs';
 import { slotOf } from '../memory/handles';
 import { fail, mail, post } from '../memory/mailbox';
 import { crc32c, extend } from './crc32c';
-import { deltaBytes, writeDelta } from './delta';
+import { changedRuns, deltaBytes, writeDelta } from './delta';
 import { isEqual, isZero } from './page';
 import { pageAt, tablesOf } from './state-buffer';
 
 /** The record for the page at `page`, of which `last` (0: none) was sent last: kind << 16 | bytes of payload. */
-function choose(page: usize, last: usize): u32 {
+function choose(tables: usize, page: usize, last: usize): u32 {
   if (isZero(page)) return RECORD_ZERO << 16;
   if (!last) return (RECORD_WHOLE << 16) | STATE_PAGE_BYTES;
   if (isEqual(page, last)) return RECORD_UNCHANGED << 16;
-  const bytes = deltaBytes(page, last);
-  return (bytes < <u32>STATE_PAGE_BYTES ? RECORD_DELTA << 16 : RECORD_WHOLE << 16) | bytes;
+  const runs = tables + STATE_RUNS;
+  const bytes = deltaBytes(runs, changedRuns(runs, page, last));
+  return bytes < <u32>STATE_PAGE_BYTES ? (RECORD_DELTA << 16) | bytes : (RECORD_WHOLE << 16) | STATE_PAGE_BYTES;
 }
 
 /** Writes the record that was chosen for page `number` to address `out`, and brings `last` (0: none) up to it. */
@@ -62,7 +64,7 @@ function write(out: usize, tables: usize, number: u32, choice: u32, page: usize,
   store<u32>(out, contents, RECORD_CONTENTS);
   let check = extend(tables, u32.MAX_VALUE, out, out + RECORD_CHECK);
   if (kind == RECORD_DELTA) {
-    writeDelta(payload, page, last);
+    writeDelta(payload, payload + length, page, last, tables + STATE_RUNS);
     check = extend(tables, check, payload, payload + length);
   } else if (kind == RECORD_WHOLE) {
     memory.copy(payload, page, STATE_PAGE_BYTES);
@@ -110,7 +112,7 @@ export function stateEncode(core: usize, source: u32, last: u32, bitmap: u32, bu
   for (; number < pages && left; --left) {
     const page = pageAt(core, from, number);
     const copy = sent ? pageAt(core, sent, number) : 0;
-    const choice = choose(page, copy);
+    const choice = choose(tables, page, copy);
     const bytes: u32 = RECORD_BYTES + (choice & 0xffff);
     if (end - out < bytes) {
       wanted = bytes;

@@ -1,6 +1,5 @@
 import {
   CORE_TRANSFER,
-  CRC32C_TABLES_BYTES,
   DONE,
   EBADF,
   EINVAL,
@@ -10,6 +9,7 @@ import {
   STATE_MAX_PAGES,
   STATE_PAGES,
   STATE_PAGE_SHIFT,
+  STATE_ROOM_BYTES,
   STATE_TABLES,
   TRANSFER_BYTES,
 } from '../layout';
@@ -23,12 +23,12 @@ export function stateCreate(core: usize, pages: u32): i32 {
   if (!pages || pages > <u32>STATE_MAX_PAGES) return fail(EINVAL);
   const bytes = pages << STATE_PAGE_SHIFT;
   const handle = bytes < 0xfff0_0000 ? openSlot(core, KIND_STATE) : 0;
-  const tables = handle ? take(core, CRC32C_TABLES_BYTES) : 0;
+  const tables = handle ? take(core, STATE_ROOM_BYTES) : 0;
   const data = tables ? take(core, bytes) : 0;
   if (!data) {
     if (tables) give(core, tables);
     if (handle) closeSlot(core, handle);
-    return noMemory(core, <u64>bytes + CRC32C_TABLES_BYTES);
+    return noMemory(core, <u64>bytes + STATE_ROOM_BYTES);
   }
   writeTables(core + tables);
   const slot = slotOf(core, handle, KIND_STATE);

@@ -121,6 +121,9 @@ describe('layout.ts', () => {
     expect(layout.LOG_MAX_RANGES * 16).toBeLessThanOrEqual(layout.TRANSFER_BYTES);
     const pages = layout.ACCESS_MAX_BYTES / 4096 + 1;
     expect(pages * layout.EXTENT_BYTES).toBeLessThanOrEqual(layout.TRANSFER_BYTES);
+    expect(layout.CRC32C_TABLES_BYTES).toBe(layout.STATE_RUNS);
+    expect(layout.STATE_RUNS + layout.CHANGED_RUNS_BYTES).toBe(layout.STATE_TRIAL);
+    expect(layout.STATE_TRIAL + layout.STATE_PAGE_BYTES).toBe(layout.STATE_ROOM_BYTES);
   });
 
   it('numbers errnos as Linux and src/errno do', () => {

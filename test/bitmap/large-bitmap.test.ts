@@ -104,11 +104,13 @@ describe.each(PLACES)('large bitmaps: $name', (place) => {
       empty: { range: [[5, 0]], code: 'EINVAL' },
       beyond: { range: [[count - 1, 2]], code: 'ERANGE' },
       wrapping: { range: [[2 ** 32 - 1, 2]], code: 'ERANGE' },
+      'wrapping by its length': { range: [[5, 2 ** 32 - 1]], code: 'ERANGE' },
     };
+    const kinds = fc.constantFrom(...Object.keys(wrongs));
     fc.assert(
-      fc.property(fc.array(range, { maxLength: 12 }), fc.constantFrom(...Object.keys(wrongs)), (list, wrong) => {
+      fc.property(fc.array(range, { maxLength: 12 }), kinds, fc.nat(12), (list, wrong, place) => {
         const bitmap = bitmapOf(count, []);
-        const all = [...list, ...wrongs[wrong].range];
+        const all = [...list.slice(0, place), ...wrongs[wrong].range, ...list.slice(place)];
         const code = codeOf(() => bitmap.markRanges(Uint32Array.from(all.flat())));
         const same = bitsOf(count, wrong === 'none' ? list : []).equals(bytesOf(bitmap));
         expect({ code, same }).toEqual({ code: wrongs[wrong].code, same: true });

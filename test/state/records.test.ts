@@ -19,13 +19,22 @@ const pageContents = fc
     fc.array(fc.tuple(fc.nat(PAGE - 1), fc.nat(255)), { maxLength: 12 }),
     // Enough changed words that a delta is longer than the page, or nearly.
     fc.constantFrom(0, 0, 0, 1, 407, 408, 409, 410, 511, 512),
+    // Runs of words anywhere, and every so manieth word.
+    fc.array(fc.tuple(fc.nat(511), fc.oneof(fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 400 }))), {
+      maxLength: 6,
+    }),
+    fc.constantFrom(0, 0, 0, 0, 2, 3, 63, 64, 255, 256, 257),
   )
-  .map(([base, bytes, words]) => {
+  .map(([base, bytes, words, stretches, every]) => {
     const page = new Uint8Array(PAGE);
     if (base === 'ramp') page.forEach((_, i) => (page[i] = i >>> 3));
     if (base === 'noise') page.forEach((_, i) => (page[i] = (Math.imul(i + 1, 0x9e3779b1) >>> 24) ^ i));
     for (const [at, value] of bytes) page[at] = value;
     for (let word = 0; word < words; word++) page[8 * word] ^= 0x55;
+    for (const [first, length] of stretches) {
+      for (let word = first; word < Math.min(first + length, PAGE / 8); word++) page[8 * word + 7] ^= 0x33;
+    }
+    for (let word = every - 1; every > 0 && word < PAGE / 8; word += every) page[8 * word + 3] ^= 0x0f;
     return page;
   });
 const contents = fc.array(pageContents, { minLength: PAGES, maxLength: PAGES });
@@ -83,6 +92,16 @@ describe.each(PLACES)('page records: $name', (place) => {
         expect(buffer.checksum(bytes.length)).toBe(crc32c(bytes));
       }),
       { numRuns: runs(100) },
+    );
+    // Whole pages, and what remains behind them, go other ways.
+    const lengths = fc.oneof(fc.integer({ min: 3700, max: 4500 }), fc.integer({ min: 8100, max: 12400 }));
+    fc.assert(
+      fc.property(lengths, fc.integer(), (length, seed) => {
+        const bytes = Uint8Array.from({ length }, (_, i) => Math.imul(i + seed, 0x9e3779b1) >>> 24);
+        put(core, bytes);
+        expect(buffer.checksum(length)).toBe(crc32c(bytes));
+      }),
+      { numRuns: runs(50) },
     );
   });
 
