@@ -4,6 +4,8 @@ import { checkAddress, hex, lastOf, type Address } from '../wasm/address.ts';
 import type { Instance } from '../wasm/instance.ts';
 import { checkAccess } from './access.ts';
 
+const NEAR = 2 ** 53 - 2 ** 32;
+
 /** The ring of an IOMMU: what its devices post, one call runs. @internal */
 export class RequestRing {
   readonly #core: Instance;
@@ -18,8 +20,8 @@ export class RequestRing {
     this.#core = core;
     this.#iommu = iommu;
     this.#slot = slot;
-    this.#posted = slot + layout.IOMMU_RING_POSTED;
-    this.#ring = core.load32(slot + layout.IOMMU_RING);
+    this.#posted = core.wordAt(slot + layout.IOMMU_RING_POSTED);
+    this.#ring = core.wordAt(core.load32(slot + layout.IOMMU_RING));
     this.#capacity = core.load32(slot + layout.IOMMU_RING_CAPACITY);
   }
 
@@ -36,12 +38,12 @@ export class RequestRing {
   /** Puts an access into the ring, and runs it first where it is full. EINVAL; EOVERFLOW: beyond 2^64. */
   post(iova: Address, length: number, stream: number, access: number): void {
     const op = 'device.post';
-    if (!(length >= 0 && length <= 0xffffffff && Number.isInteger(length))) {
+    if (length >>> 0 !== length) {
       const right = 'it must be an integer from 0 to 2^32 - 1';
       throw new IommuError('EINVAL', op, `length of ${hex(iova)} is ${length}; ${right}`);
     }
-    // The common case first: a number that ends below 2^53.
-    if (!(typeof iova === 'number' && iova >= 0 && Number.isSafeInteger(iova + length))) {
+    // The common case first: a number that ends below 2^53 whatever its length.
+    if (!(typeof iova === 'number' && iova >= 0 && iova <= NEAR && Math.floor(iova) === iova)) {
       checkAddress(op, 'iova', iova);
       if (length > 0) lastOf(op, iova, length);
     }

@@ -10,6 +10,7 @@ export interface HostMemory {
 }
 
 const TWO_32 = 2 ** 32;
+const REQUEST_WORDS = layout.REQUEST_BYTES / 4;
 
 /** What a closed core answers to every call. */
 const CLOSED = new Proxy({} as CoreExports, { get: () => () => -layout.EBADF });
@@ -106,9 +107,14 @@ export class Instance {
     }
   }
 
+  /** Number of the u32 at core offset `offset` in `u32`. */
+  wordAt(offset: number): number {
+    return (this.base + offset) >>> 2;
+  }
+
   /**
-   * Appends a request to the ring at core offset `ring`, whose fill lies at `posted`; false, and nothing is written, where it
-   * holds `capacity` of them. The one store of the batch's hot path.
+   * Appends a request to the ring that begins at u32 number `ring`, whose fill is the one at `posted`; false, and nothing is written, where
+   * it holds `capacity` of them. The one store of the batch's hot path.
    */
   pushRequest(
     posted: number,
@@ -120,19 +126,19 @@ export class Instance {
     access: number,
   ): boolean {
     const u32 = this.u32;
-    const count = u32[(this.base + posted) >>> 2];
+    const count = u32[posted];
     if (count >= capacity) return false;
-    u32[(this.base + posted) >>> 2] = count + 1;
-    const at = (this.base + ring + count * layout.REQUEST_BYTES) >>> 2;
+    u32[posted] = count + 1;
+    const at = ring + count * REQUEST_WORDS;
     if (typeof iova === 'number') {
-      u32[at] = iova >>> 0;
-      u32[at + 1] = (iova / TWO_32) >>> 0;
+      u32[at] = iova;
+      u32[at + 1] = iova * 2 ** -32;
     } else {
       u32[at] = Number(iova & 0xffffffffn);
       u32[at + 1] = Number((iova >> 32n) & 0xffffffffn);
     }
-    u32[at + 2] = length >>> 0;
-    u32[at + 3] = (stream | (access << layout.REQUEST_FLAGS_SHIFT)) >>> 0;
+    u32[at + 2] = length;
+    u32[at + 3] = stream | (access << layout.REQUEST_FLAGS_SHIFT);
     return true;
   }
 

@@ -240,9 +240,17 @@ describe.each(PLACES)('DMA: $name', (place) => {
     expect(() => devices[0].access(2n ** 64n - 1n, 2, WRITE)).toThrow(/EOVERFLOW/);
     for (const device of [devices[0], devices[2]]) {
       const slot = instance.slot(iommu.handle, 'test');
-      const ring = instance.load32(slot + layout.IOMMU_RING);
+      const ring = instance.wordAt(instance.load32(slot + layout.IOMMU_RING));
       const stream = instance.stream(device.handle);
-      instance.pushRequest(slot + layout.IOMMU_RING_POSTED, 16, ring, 2n ** 64n - 4096n, 4097, stream, WRITE);
+      instance.pushRequest(
+        instance.wordAt(slot + layout.IOMMU_RING_POSTED),
+        16,
+        ring,
+        2n ** 64n - 4096n,
+        4097,
+        stream,
+        WRITE,
+      );
       expect(iommu.run()).toBe(1);
       expect(iommu.takeFaults().faults).toEqual([
         {
@@ -265,9 +273,17 @@ describe.each(PLACES)('DMA: $name', (place) => {
     domain.map({ iova: 0, pa: 0, length: 4096, access: 3 });
     const device = iommu.attach(1, domain);
     const slot = instance.slot(iommu.handle, 'test');
-    const ring = instance.load32(slot + layout.IOMMU_RING);
+    const ring = instance.wordAt(instance.load32(slot + layout.IOMMU_RING));
     const stream = instance.stream(device.handle);
-    instance.pushRequest(slot + layout.IOMMU_RING_POSTED, 4, ring, 2n ** 64n - 4096n, 8192, stream, WRITE);
+    instance.pushRequest(
+      instance.wordAt(slot + layout.IOMMU_RING_POSTED),
+      4,
+      ring,
+      2n ** 64n - 4096n,
+      8192,
+      stream,
+      WRITE,
+    );
     expect(iommu.run()).toBe(1);
     const [fault] = iommu.takeFaults().faults;
     expect([fault.reason, fault.iova]).toEqual(['address-size', 2n ** 64n - 4096n]);
