@@ -33,6 +33,7 @@ import {
   MAIL1,
   SLOT_GENERATION,
   SLOT_KIND,
+  WAYS_HEADER_BYTES,
 } from '../layout';
 import { OWNER } from '../iotlb/tag';
 import { Ways } from '../iotlb/ways';
@@ -71,10 +72,18 @@ export function deviceHit(core: usize, device: u32, iova: f64, length: u32, acce
   const number = (<u32>(at >> shift)) & (load<u32>(iommu, IOMMU_IOTLB + CACHE_SETS) - 1);
   const set = core + load<u32>(iommu, IOMMU_IOTLB + CACHE_BASE) + number * (headers + ways * IOTLB_ENTRY_BYTES);
   const owner = load<u64>(domain, DOMAIN_TAG);
-  const found = headers ? Ways.seek(set, headers, key, owner) : load<u64>(set, IOTLB_KEY) == key ? set : 0;
   const needed = (<u64>(access & ACCESS_WRITE ? access | IOTLB_DIRTY : access)) << IOTLB_RIGHTS_SHIFT;
-  if (!found || (load<u64>(found, IOTLB_TAG) & (OWNER | needed)) != (owner | needed)) return DONE;
-  if (headers) Ways.touch(set, headers, found);
+  const mask = OWNER | needed;
+  const want = owner | needed;
+  let found: usize;
+  if (headers == WAYS_HEADER_BYTES) {
+    found = Ways.hit(set, key, mask, want);
+    if (!found) return DONE;
+  } else {
+    found = headers ? Ways.seek(set, headers, key, owner) : load<u64>(set, IOTLB_KEY) == key ? set : 0;
+    if (!found || (load<u64>(found, IOTLB_TAG) & mask) != want) return DONE;
+    if (headers) Ways.touch(set, headers, found);
+  }
   bump(iommu, IOMMU_HITS, 1);
   const list = core + load<u32>(core, CORE_TRANSFER);
   store<u64>(list, load<u64>(found, IOTLB_OUTPUT) + (at & ~(u64.MAX_VALUE << shift)), EXTENT_ADDRESS);

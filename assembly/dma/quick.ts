@@ -50,6 +50,8 @@ import {
   REQUEST_LENGTH,
   REQUEST_STREAM,
   UPDATE_WRONG,
+  WAYS_HEADER_BYTES,
+  WAYS_PER_HEADER,
 } from '../layout';
 import { OWNER } from '../iotlb/tag';
 import { Ways } from '../iotlb/ways';
@@ -60,6 +62,7 @@ import { LOOKUP_SHIFT } from '../pagetable/domain';
 import { post } from '../memory/mailbox';
 import { Format } from '../pagetable/format';
 import { entryShift, levelOf } from '../pagetable/walk';
+import { AnyShape, Associative, DirectMapped, Shape } from './shape';
 import { tracks } from './translate';
 
 /** Whether look-ups in the domain at `domain` may be quick at all, as long as nothing is mapped or configured. */
@@ -71,55 +74,6 @@ export function isPlain(iommu: usize, domain: usize): bool {
     load<u32>(domain, DOMAIN_UPDATE) != <u32>UPDATE_WRONG &&
     !load<u32>(iommu, IOMMU_WALKS + CACHE_SETS)
   );
-}
-
-/** What the compiler may take for granted of IOTLB and leaves: it makes very different loops of it. */
-export abstract class Shape {
-  /** Whether a set may have more than one way, */
-  abstract mayChoose(): bool;
-  /** and whether it may have only one. */
-  abstract mayBeDirect(): bool;
-  /** Whether leaves are of the smallest size. */
-  abstract smallest(): bool;
-}
-
-@final
-export class DirectMapped extends Shape {
-  mayChoose(): bool {
-    return false;
-  }
-  mayBeDirect(): bool {
-    return true;
-  }
-  smallest(): bool {
-    return true;
-  }
-}
-
-@final
-export class Associative extends Shape {
-  mayChoose(): bool {
-    return true;
-  }
-  mayBeDirect(): bool {
-    return false;
-  }
-  smallest(): bool {
-    return true;
-  }
-}
-
-@final
-export class AnyShape extends Shape {
-  mayChoose(): bool {
-    return true;
-  }
-  mayBeDirect(): bool {
-    return true;
-  }
-  smallest(): bool {
-    return false;
-  }
 }
 
 class Quick {
@@ -162,6 +116,25 @@ class Quick {
     let sum: u64 = 0;
     for (let from = out; from < to; from += 4) sum ^= load<u64>(load<u32>(from));
     return sum;
+  }
+
+  /** The address of the entry in `level` for `iova`, an input address; that of one that is always 0 where the way there ends before. */
+  @inline static entryAt<F extends Format>(f: F, core: usize, domain: usize, iova: u64, level: u32): usize {
+    let here = load<u32>(domain, DOMAIN_TOP);
+    const covered = entryShift<F>(f, here);
+    const index = <u32>((iova & load<u64>(domain, DOMAIN_MASK)) >> covered);
+    if (f.growsTop() && index >= load<u32>(domain, DOMAIN_ROOT_ENTRIES)) return core + CORE_ABSENT;
+    let at = core + load<u32>(domain, DOMAIN_ROOT) + (index << 3);
+    // What the tables further down are indexed by, from the top bit on.
+    let rest = iova << (64 - covered);
+    for (; here > level; --here) {
+      const entry = load<u64>(at);
+      if (!f.isPresent(entry)) break;
+      check(f.isTable(entry));
+      at = core + f.tableOffset(entry) + ((<u32>(rest >> (64 - f.tableBits()))) << 3);
+      rest <<= f.tableBits();
+    }
+    return here == level ? at : core + CORE_ABSENT;
   }
 
   /** Whether the device that a request's `stream` names is in the domain with `handle`, and has neither a cache nor a log of its own. */
@@ -210,9 +183,9 @@ export function runQuick<F extends Format, S extends Shape>(
   const iotlb = core + load<u32>(iommu, IOMMU_IOTLB + CACHE_BASE);
   const setMask = load<u32>(iommu, IOMMU_IOTLB + CACHE_SETS) - 1;
   const ways = load<u32>(iommu, IOMMU_IOTLB + CACHE_WAYS);
-  const headers = s.mayChoose() ? Ways.headerBytes(ways) : 0;
+  const headers: u32 = s.mayHaveHeaders() ? Ways.headerBytes(ways) : s.mayChoose() ? WAYS_HEADER_BYTES : 0;
   const choose: bool = s.mayChoose() && (!s.mayBeDirect() || headers != 0);
-  const setBytes = s.mayChoose() ? Ways.setBytes(ways) : IOTLB_ENTRY_BYTES;
+  const setBytes = headers + (s.mayChoose() ? ways : 1) * IOTLB_ENTRY_BYTES;
   const sizes = load<u64>(domain, DOMAIN_SIZES_USED);
   const shift: u64 = s.smallest() ? f.granuleShift() : ctz(sizes);
   const level: u32 = s.smallest() ? 0 : levelOf<F>(f, <u32>shift);
@@ -256,65 +229,51 @@ export function runQuick<F extends Format, S extends Shape>(
     const needed = (<u64>(access & ACCESS_WRITE ? access | IOTLB_DIRTY : access)) << IOTLB_RIGHTS_SHIFT;
     const mask = OWNER | needed;
     const want = owner | needed;
-    let way = choose ? Ways.seek(set, headers, key, owner) : set;
-    const cached: bool = choose ? way != 0 : load<u64>(way, IOTLB_KEY) == key;
-    if (!cached || (load<u64>(way, IOTLB_TAG) & mask) != want) {
-      // A global leaf, or one of another owner or without a right, is not for here; one that only has to become dirty is.
-      if (cached && (load<u64>(way, IOTLB_TAG) & (mask ^ CLEAN)) != (want ^ CLEAN)) break;
-      if (at + load<u64>(domain, DOMAIN_BIAS) > load<u64>(domain, DOMAIN_MASK)) break;
-      let entryAt: usize;
-      let entry: u64;
-      if (walked && at == load<u64>(request, REQUEST_IOVA)) {
-        entryAt = load<u32>(ahead + (request >> 2));
-        entry = load<u64>(entryAt);
-      } else {
-        let here = load<u32>(domain, DOMAIN_TOP);
-        const covered = entryShift<F>(f, here);
-        const index = <u32>((at & load<u64>(domain, DOMAIN_MASK)) >> covered);
-        if (f.growsTop() && index >= load<u32>(domain, DOMAIN_ROOT_ENTRIES)) break;
-        entryAt = core + load<u32>(domain, DOMAIN_ROOT) + (index << 3);
-        entry = load<u64>(entryAt);
-        // What the tables further down are indexed by, from the top bit on.
-        let rest = at << (64 - covered);
-        for (; here > level && f.isPresent(entry); --here) {
-          check(f.isTable(entry));
-          entryAt = core + f.tableOffset(entry) + ((<u32>(rest >> (64 - f.tableBits()))) << 3);
-          entry = load<u64>(entryAt);
-          rest <<= f.tableBits();
+    const served: bool = s.mayChoose() && !s.mayHaveHeaders() && Ways.hit(set, key, mask, want) != 0;
+    if (!served) {
+      let way = choose ? Ways.seek(set, headers, key, owner) : set;
+      const cached: bool = choose ? way != 0 : load<u64>(way, IOTLB_KEY) == key;
+      if (!cached || (load<u64>(way, IOTLB_TAG) & mask) != want) {
+        // A global leaf, or one of another owner or without a right, is not for here; one that only has to become dirty is.
+        if (cached && (load<u64>(way, IOTLB_TAG) & (mask ^ CLEAN)) != (want ^ CLEAN)) break;
+        if (at + load<u64>(domain, DOMAIN_BIAS) > load<u64>(domain, DOMAIN_MASK)) break;
+        const entryAt =
+          walked && at == load<u64>(request, REQUEST_IOVA)
+            ? <usize>load<u32>(ahead + (request >> 2))
+            : Quick.entryAt<F>(f, core, domain, at, level);
+        let entry = load<u64>(entryAt);
+        const attributes = entry & ~Quick.addressField<F>(f);
+        let described = knownTag;
+        if (attributes != known || (knownTag & needed) != needed) {
+          if (!f.isPresent(entry) || f.isUncached(entry)) break;
+          const rights = f.leafAccess(entry);
+          if ((rights & access) != access) break;
+          const tracked = tracks<F>(f, domain);
+          if (tracked && access & ACCESS_WRITE && !f.isDirty(entry)) {
+            entry = f.makeDirty(entry);
+            store<u64>(entryAt, entry);
+            bump(iommu, IOMMU_DIRTY_UPDATES, 1);
+          }
+          const dirty = !tracked || f.isDirty(entry) ? IOTLB_DIRTY : 0;
+          described = owner | ((<u64>(rights | dirty)) << IOTLB_RIGHTS_SHIFT);
+          known = entry & ~Quick.addressField<F>(f);
+          knownTag = described;
         }
-        if (here != level) break;
-      }
-      const attributes = entry & ~Quick.addressField<F>(f);
-      let described = knownTag;
-      if (attributes != known || (knownTag & needed) != needed) {
-        if (!f.isPresent(entry) || f.isUncached(entry)) break;
-        const rights = f.leafAccess(entry);
-        if ((rights & access) != access) break;
-        const tracked = tracks<F>(f, domain);
-        if (tracked && access & ACCESS_WRITE && !f.isDirty(entry)) {
-          entry = f.makeDirty(entry);
-          store<u64>(entryAt, entry);
-          bump(iommu, IOMMU_DIRTY_UPDATES, 1);
+        if (cached) {
+          bump(iommu, IOMMU_WALK_READS, load<u32>(domain, DOMAIN_TOP) - level + 1);
+        } else {
+          if (choose) way = Ways.victim(set, headers, ways);
+          bump(iommu, IOMMU_MISSES, 1);
+          if (!load<u64>(way, IOTLB_KEY)) bump(iommu, IOMMU_EVICTIONS, -1);
+          if (choose) Ways.rename(set, headers, way, key);
+          else store<u64>(way, key, IOTLB_KEY);
         }
-        const dirty = !tracked || f.isDirty(entry) ? IOTLB_DIRTY : 0;
-        described = owner | ((<u64>(rights | dirty)) << IOTLB_RIGHTS_SHIFT);
-        known = entry & ~Quick.addressField<F>(f);
-        knownTag = described;
+        store<u64>(way, described, IOTLB_TAG);
+        store<u64>(way, f.leafAddress(entry, <u32>shift), IOTLB_OUTPUT);
+        store<u64>(way, 0, IOTLB_IPA);
       }
-      if (cached) {
-        bump(iommu, IOMMU_WALK_READS, load<u32>(domain, DOMAIN_TOP) - level + 1);
-      } else {
-        if (choose) way = Ways.victim(set, headers, ways);
-        bump(iommu, IOMMU_MISSES, 1);
-        if (!load<u64>(way, IOTLB_KEY)) bump(iommu, IOMMU_EVICTIONS, -1);
-        if (choose) Ways.rename(set, headers, way, key);
-        else store<u64>(way, key, IOTLB_KEY);
-      }
-      store<u64>(way, described, IOTLB_TAG);
-      store<u64>(way, f.leafAddress(entry, <u32>shift), IOTLB_OUTPUT);
-      store<u64>(way, 0, IOTLB_IPA);
+      if (choose) Ways.touch(set, headers, way);
     }
-    if (choose) Ways.touch(set, headers, way);
     --left;
     const edge = at | stretch;
     if (edge < last) {
@@ -345,10 +304,11 @@ export function runInShape<F extends Format>(
   walked: usize,
   budget: u32,
 ): u32 {
-  if (load<u64>(domain, DOMAIN_SIZES_USED) != (<u64>1) << f.granuleShift()) {
+  const ways = load<u32>(iommu, IOMMU_IOTLB + CACHE_WAYS);
+  if (ways > <u32>WAYS_PER_HEADER || load<u64>(domain, DOMAIN_SIZES_USED) != (<u64>1) << f.granuleShift()) {
     return runQuick<F, AnyShape>(f, changetype<AnyShape>(0), core, domain, iommu, handle, until, walked, budget);
   }
-  return load<u32>(iommu, IOMMU_IOTLB + CACHE_WAYS) == 1
+  return ways == 1
     ? runQuick<F, DirectMapped>(f, changetype<DirectMapped>(0), core, domain, iommu, handle, until, walked, budget)
     : runQuick<F, Associative>(f, changetype<Associative>(0), core, domain, iommu, handle, until, walked, budget);
 }

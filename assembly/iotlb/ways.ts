@@ -40,6 +40,23 @@ export class Ways {
     return 0;
   }
 
+  /**
+   * `seek` and, if what it finds has `want` in the bits `mask` of its tag, `touch`, of a set with one header; 0 also where two ways have one
+   * print, which `seek` tells apart.
+   */
+  @inline static hit(set: usize, key: u64, mask: u64, want: u64): usize {
+    const same = i16x8.eq(v128.load(set), i16x8.splat(<i16>Ways.print(key)));
+    const lanes = i16x8.bitmask(same);
+    if (!lanes || lanes & (lanes - 1)) return 0;
+    const lane = ctz(lanes);
+    const way = set + WAYS_HEADER_BYTES + lane * IOTLB_ENTRY_BYTES;
+    if (load<u64>(way, IOTLB_KEY) != key || (load<u64>(way, IOTLB_TAG) & mask) != want) return 0;
+    const ages = v128.load(set, WAYS_AGES);
+    const older = i16x8.sub(ages, i16x8.lt_s(ages, i16x8.splat(<i16>load<u16>(set + (lane << 1), WAYS_AGES))));
+    v128.store(set, v128.andnot(older, same), WAYS_AGES);
+    return way;
+  }
+
   /** Makes the way at `way` the most recently used one. */
   @inline static touch(set: usize, headers: u32, way: usize): void {
     let lane = <i32>((way - set - headers) / IOTLB_ENTRY_BYTES);
