@@ -56,10 +56,10 @@ export const MUTANTS = [
     replace: '',
   },
   {
-    name: 'the IOTLB does not move a hit to the front',
+    name: 'a hit does not make its way the most recently used one',
     file: 'iotlb/lookup.ts',
-    find: 'if (at != set) toFront(set, at);\n        return set;',
-    replace: 'return at;',
+    find: '      Ways.touch(set, headers, found);\n',
+    replace: '',
   },
   {
     name: 'an invalidation misses a leaf that starts at `last`',
@@ -70,8 +70,8 @@ export const MUTANTS = [
   {
     name: 'an invalidation misses a leaf that ends at `first`',
     file: 'iotlb/drop.ts',
-    find: '>= first) continue;',
-    replace: '> first) continue;',
+    find: '>= first) Ways.rename',
+    replace: '> first) Ways.rename',
   },
   {
     name: 'a large leaf lies in the set of its first 4 KiB page',
@@ -202,14 +202,14 @@ export const MUTANTS = [
   {
     name: 'a vector clean leaves the dirty bit set',
     file: 'pagetable/dirty-group.ts',
-    find: 'return v128.xor(entries, v128.and(',
-    replace: 'return v128.or(entries, v128.and(',
+    find: 'v128.store(p, v128.xor(c, dc), 32);',
+    replace: 'v128.store(p, v128.or(c, dc), 32);',
   },
   {
     name: 'a vector read does not ask whether DBM is set',
     file: 'pagetable/dirty-group.ts',
-    find: 'if (f.armedBit() == f.dirtyBit()) return dirty;',
-    replace: 'if (f.armedBit() != 99) return dirty;',
+    find: 'if (f.armedBit() == f.dirtyBit()) return',
+    replace: 'if (f.armedBit() != 99) return',
   },
   {
     name: 'a vector read goes on over large leaves',
@@ -256,8 +256,8 @@ export const MUTANTS = [
   {
     name: 'an unmap of a whole run takes leaves of several entries for smallest ones',
     file: 'pagetable/unmap.ts',
-    find: 'if (f.leafShift(load<u64>(p), 0) != f.granuleShift()) return 0;',
-    replace: '',
+    find: 'if (smallest && !level && whole',
+    replace: 'if (!level && whole',
   },
   {
     name: 'a range may go from the lower half into the upper one',
@@ -364,13 +364,103 @@ export const MUTANTS = [
   {
     name: 'an invalidation of stage 2 leaves nested leaves',
     file: 'iotlb/drop.ts',
-    find: 'if (nestedIn(at, shift, owner, first, last)) continue;',
-    replace: '',
+    find: 'if (nestedIn(at, shift, owner, first, last)) Ways.rename(set, headers, at, 0);',
+    replace: ';',
   },
   {
     name: 'a merge forgets the tables that it replaces',
     file: 'pagetable/merge.ts',
     find: 'f.leafAccess(entry) & ACCESS_WRITE && dirtyBelow<F>(f, core, table, level)',
     replace: 'false',
+  },
+  {
+    name: 'a free way keeps its print',
+    file: 'iotlb/ways.ts',
+    find: 'key ? Ways.print(key) : 0',
+    replace: 'Ways.print(key)',
+  },
+  {
+    name: 'the oldest way is taken though another is free',
+    file: 'iotlb/ways.ts',
+    find: 'if (free) return',
+    replace: 'if (free && ways > 64) return',
+  },
+  {
+    name: 'an older way does not age',
+    file: 'iotlb/ways.ts',
+    find: 'i16x8.sub(ages, i16x8.lt_u(ages, age))',
+    replace: 'i16x8.sub(ages, i16x8.lt_u(ages, i16x8.splat(0)))',
+  },
+  {
+    name: 'a quick hit does not age the others',
+    file: 'iotlb/ways.ts',
+    find: 'v128.store(set, v128.andnot(older, same), WAYS_AGES);',
+    replace: 'v128.store(set, v128.andnot(ages, same), WAYS_AGES);',
+  },
+  {
+    name: 'a quick look-up takes a clean leaf for a dirty one',
+    file: 'dma/quick.ts',
+    find: '(load<u64>(way, IOTLB_TAG) & mask) != want) {',
+    replace: '(load<u64>(way, IOTLB_TAG) & (mask ^ CLEAN)) != (want ^ CLEAN)) {',
+  },
+  {
+    name: 'a quick look-up looks at the leaf of the request before',
+    file: 'dma/quick.ts',
+    find: 'load<u32>(ahead + (request >> 2))',
+    replace: 'load<u32>(ahead + ((request - REQUEST_BYTES) >> 2))',
+  },
+  {
+    name: 'a quick look-up takes what other leaves came to',
+    file: 'dma/quick.ts',
+    find: 'if (attributes != known || ',
+    replace: 'if (',
+  },
+  {
+    name: 'a quick look-up goes on with a request of a device that logs',
+    file: 'dma/quick.ts',
+    find: 'if (!Quick.isPlain(core, ~named & STREAM, handle)) return left;',
+    replace: '',
+  },
+  {
+    name: 'a quick look-up does not look who asks',
+    file: 'dma/quick.ts',
+    find: 'if ((word ^ named) & STREAM && ',
+    replace: 'if ((word ^ named) & STREAM && (word ^ named) == 0xffffffff && ',
+  },
+  {
+    name: 'a batch forgets to count what it evicts',
+    file: 'dma/quick.ts',
+    find: '  bump(iommu, IOMMU_EVICTIONS, misses);\n',
+    replace: '',
+  },
+  {
+    name: 'one access is a hit without the right',
+    file: 'dma/hit.ts',
+    find: '(load<u64>(found, IOTLB_TAG) & mask) != want',
+    replace: '!found',
+  },
+  {
+    name: 'one access is a hit for a device that logs',
+    file: 'dma/hit.ts',
+    find: ' || load<u32>(slot, DEVICE_LOG)',
+    replace: '',
+  },
+  {
+    name: 'an invalidation of few sets misses the last one',
+    file: 'iotlb/drop.ts',
+    find: 'number <= end; ++number',
+    replace: 'number < end; ++number',
+  },
+  {
+    name: 'a map in one call that fails leaves what it has mapped',
+    file: 'pagetable/at-once.ts',
+    find: '  undoMap(core, slot, first);\n',
+    replace: '',
+  },
+  {
+    name: 'an unmap in one call does not invalidate',
+    file: 'pagetable/at-once.ts',
+    find: '    domainInvalidateAs(core, domain, INVALIDATE_NO_ATC);\n',
+    replace: '',
   },
 ];
