@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { cli } from './run-cli.ts';
+import { cli, cliProcess } from './run-cli.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const traces = join(root, 'examples/traces');
@@ -23,6 +23,23 @@ function write(name: string, content: string | Uint8Array): string {
 }
 
 const CSV = ['t_us,dev,op,gpa,len', '0,nic,w,0x1000,64', '500,disk,w,8192,9000', '900,nic,r,0,4096', ''].join('\n');
+
+// The other tests run the command line in a thread. Of each way to end, and of more output than a pipe holds, one is here.
+describe('a process of its own ends as a run in a thread does', () => {
+  it.each<[string, string[], number]>([
+    ['help', ['--help'], 0],
+    ['its version', ['--version'], 0],
+    ['much output', ['compare', '--trackers', 'device,iommu:amdv1', '--format', 'json'], 0],
+    ['another command', ['walk', 'vtdss', '0x201234', '--map', 'iova=0x200000,length=2M,leaf=4K'], 0],
+    ['an option that there is not', ['compare', '--leafs', '4K'], 2],
+    ['a tracker that there is not', ['compare', '--trackers', 'iommu:foo'], 2],
+    ['a file that there is not', ['compare', '--ram', '1M', 'nowhere.csv'], 1],
+  ])('%s', (_name, args, code) => {
+    const outcome = cliProcess(...args);
+    expect([outcome.code, outcome.out === '', outcome.err === '']).toEqual([code, code !== 0, code === 0]);
+    expect(outcome).toEqual(cli(...args));
+  });
+});
 
 describe('compare', () => {
   it('without arguments compares all trackers on the bundled recording', () => {
@@ -288,7 +305,9 @@ describe('help and lists', () => {
 
   it('a reader that stops early is no error', () => {
     const main = join(root, 'dist/src/cli/main.js');
-    const { stderr } = spawnSync('sh', ['-c', `"${process.execPath}" "${main}" compare --format json | head -c 10`], {
+    // More than a pipe holds.
+    const compare = 'compare --trackers device,iommu:amdv1 --format json';
+    const { stderr } = spawnSync('sh', ['-c', `"${process.execPath}" "${main}" ${compare} | head -c 10`], {
       encoding: 'utf8',
     });
     expect(stderr).toBe('');

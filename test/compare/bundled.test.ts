@@ -105,9 +105,13 @@ describe('the default comparison of the bundled recording', () => {
     }
   });
 
-  it('is byte for byte what it was, and the same again', async () => {
+  // The whole of it comes once more in test/cli and test/browser, against the same file.
+  it('is byte for byte what it was, and its rows the same again without the others', async () => {
     await expect(toJson(result)).toMatchFileSnapshot(`${GOLDEN}/compare.json`);
-    expect(toJson(await compare(openBundled(), { phase: PHASE })) === toJson(result)).toBe(true);
+    const again = await compare(openBundled(), { phase: PHASE, trackers: ['device:mlx5', 'iommu:riscv', 'cpu-only'] });
+    const rest = rows.filter(({ tracker }) => again.results.some((row) => row.tracker === tracker));
+    expect(JSON.stringify(again.results) === JSON.stringify(rest)).toBe(true);
+    expect(rest).toHaveLength(4);
   });
 });
 
@@ -137,7 +141,8 @@ describe('other parts of the bundled recording', () => {
   });
 
   it.each([
-    { leaf: ['4K', '2M', '1G'], windowNs: 37e6, trackers: sound },
+    { leaf: ['1G'], windowNs: 37e6, trackers: sound },
+    { leaf: ['4K', '2M'], windowNs: 37e6, trackers: ['iommu:amdv1', 'iommu:armv8-s1'] },
     { leaf: ['4K', '1G'], phase: 'wget-16MB', trackers: sound },
     { leaf: ['2M'], phase: 'mixed-net-disk-9p', pageSize: '64K', trackers: sound, linkBitsPerSecond: 10e9 },
     { leaf: ['4K'], startNs: 36_180_311_000, trackers: sound, seed: 7 },

@@ -6,13 +6,16 @@ function file(ending: string): Uint8Array {
   return readFileSync(new URL(`../../examples/traces/v86-debian.${ending}`, import.meta.url));
 }
 
-/** The bundled recording. */
+let opened: Promise<Recording> | undefined;
+
+/** The bundled recording, opened once per test file: it is only read, and to open it is to survey all of it. */
 export function openBundled(): Promise<Recording> {
-  return openTrace(file('dma.bin.gz'), {
+  opened ??= openTrace(file('dma.bin.gz'), {
     name: 'v86-debian.dma.bin.gz',
     meta: file('meta.json'),
     cpuDirty: file('cpu-dirty.bin.gz'),
   });
+  return opened;
 }
 
 /** The phase with which a migration of it begins by default. */

@@ -77,6 +77,9 @@ async function fallenOnEagerWindows(recording: Recording, flushNs: number) {
   return { faults, lostBytes };
 }
 
+/** Comparisons made already, by their price of an invalidation. */
+const made = new Map<number | undefined, CompareResult>();
+
 describe.each([
   { flushNs: undefined, what: 'the default price of an invalidation' },
   { flushNs: 1e6, what: 'a millisecond, as a broadcast may take' },
@@ -88,6 +91,7 @@ describe.each([
 
   beforeAll(async () => {
     result = await compareWays(flushNs);
+    made.set(flushNs, result);
     rows = result.results as readonly MigrationRow[];
   });
 
@@ -168,7 +172,7 @@ describe('a comparison with splits', () => {
   );
 
   it('is the same again, byte for byte', async () => {
-    expect(toJson(await compareWays(1e6)) === toJson(await compareWays(1e6))).toBe(true);
+    expect(toJson(await compareWays(1e6)) === toJson(made.get(1e6) ?? (await compareWays(1e6)))).toBe(true);
   });
 
   it('takes two names of one strategy for one row', async () => {
@@ -206,7 +210,8 @@ describe('a comparison with splits', () => {
     [{ trackers: ['iommu:amdv1+split=eager+merge'], windowNs: 1e9 }, /'\+merge' has no effect with windows/],
     [{ trackers: ['iommu:amdv1+nt+split=eager'] }, /no suffix '\+nt'/],
   ])('%o is refused', async (options, message) => {
-    await expect(compare(openBundled(), options)).rejects.toThrow(message);
-    await expect(compare(openBundled(), options)).rejects.toThrow(UsageError);
+    const refusal: unknown = await compare(openBundled(), options).catch((error: unknown) => error);
+    expect(refusal).toBeInstanceOf(UsageError);
+    expect((refusal as UsageError).message).toMatch(message);
   });
 });

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ROOT } from '../package/packed.ts';
-import { runCommands, runModule, runnable } from './run-snippet.ts';
+import { asShown, direct, runCommands, runModule, runnable } from './run-snippet.ts';
 import { commandsOf, snippetsOf, type Snippet } from './snippets.ts';
 
 const SAMPLE = 'test/readme/sample.md';
@@ -63,6 +63,17 @@ describe('the snippets of a text', () => {
   });
 });
 
+describe('a command', () => {
+  it.each([
+    ['npx wasm-iommu trackers', 'node dist/src/cli/main.js trackers'],
+    ['npx wasm-iommus trackers', 'npx wasm-iommus trackers'],
+    ['npx --yes wasm-iommu trackers', 'npx --yes wasm-iommu trackers'],
+    ['npm start', 'npm start'],
+  ])('%s is run as %s', (command, run) => {
+    expect(direct(command)).toBe(run);
+  });
+});
+
 /** What snippets say in their comments that they print, by something that only one of them has. */
 const PRINTS: Readonly<Record<string, string>> = {
   'fd.hwptGetDirtyBitmap(': '100000\n',
@@ -86,6 +97,12 @@ describe('README.md', () => {
   it('has a snippet for each output that is known', () => {
     const found = Object.keys(PRINTS).map((part) => snippets.filter(({ text }) => text.includes(part)).length);
     expect(found).toEqual(Object.keys(PRINTS).map(() => 1));
+  });
+
+  it('shows commands that npx starts, and it starts what the tests below start without it', () => {
+    const found = snippets.filter(isShell).find(({ text }) => text.startsWith('npx wasm-iommu compare '))!;
+    const first = { ...found, text: `${commandsOf(found).find((command) => command.endsWith(' --help'))}\n` };
+    expect(runCommands(first, 'README.md', asShown)).toBe(runCommands(first, 'README.md'));
   });
 
   it.each(
