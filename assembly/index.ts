@@ -4,6 +4,7 @@ export { bitmapCreate, bitmapDestroy } from './bitmap/bitmap';
 export { bitmapClear, bitmapMark, bitmapMarkList, bitmapMarkRanges, bitmapTest } from './bitmap/mark';
 export { bitmapCount } from './bitmap/count';
 export { bitmapRuns } from './bitmap/runs';
+export { bitmapPages } from './bitmap/pages';
 export { bitmapOr } from './bitmap/merge';
 export { bitmapDrain } from './bitmap/drain';
 export { logCreate, logDestroy, logReport } from './tracker/range-log';

@@ -16,6 +16,8 @@ import { check } from '../memory/check';
 import { slotOf } from '../memory/handles';
 import { fail } from '../memory/mailbox';
 
+/** Ranges of so many pages seldom reach into a second word. */
+const SHORT: u32 = 4;
 /** From so many bytes on memory.fill is faster, although it leaves the module. */
 const FILL_BYTES: usize = 512;
 
@@ -50,6 +52,23 @@ abstract class Bits {
       store<u64>(at, headWord | head);
       store<u64>(end, tailWord | tail);
     }
+  }
+
+  /** Sets the bits that the four u32 at `at` name. */
+  @inline static setFour(data: usize, at: usize): void {
+    Bits.set(data, load<u32>(at));
+    Bits.set(data, load<u32>(at, 4));
+    Bits.set(data, load<u32>(at, 8));
+    Bits.set(data, load<u32>(at, 12));
+  }
+
+  /** Sets `count` bits from `first` on, fewer than 64, which are seldom in two words: that is looked at. */
+  @inline static setShort(data: usize, first: u32, count: u32): void {
+    const at = data + ((first >> 6) << 3);
+    const bits = ((<u64>1) << count) - 1;
+    store<u64>(at, load<u64>(at) | (bits << first));
+    const over = (bits >> 1) >> (~first & 63);
+    if (over) store<u64>(at, load<u64>(at, 8) | over, 8);
   }
 
   /** Sets all bits from address `at` to 16 bytes after `last`, a multiple of 8 from `at` + 8 on. */
@@ -161,6 +180,20 @@ function highestOf(at: usize, end: usize): u32 {
   return highest;
 }
 
+/** Whether the 16 page numbers (u32) at `at` follow each other, as those of a guest's buffers do. */
+function isRun(at: usize): bool {
+  const first = load<u32>(at);
+  if (load<u32>(at, 60) - first != 15) return false;
+  const a = i32x4.add(i32x4.splat(first), i32x4(0, 1, 2, 3));
+  const four = i32x4.splat(4);
+  const b = i32x4.add(a, four);
+  const c = i32x4.add(b, four);
+  const d = i32x4.add(c, four);
+  const low = v128.or(v128.xor(a, v128.load(at)), v128.xor(b, v128.load(at, 16)));
+  const high = v128.or(v128.xor(c, v128.load(at, 32)), v128.xor(d, v128.load(at, 48)));
+  return !v128.any_true(v128.or(low, high));
+}
+
 /**
  * Marks the `count` page numbers (u32) that lie at the transfer buffer's start. EBADF; EINVAL: more than the buffer
  * holds; ERANGE: a page that the bitmap does not have, and then none is marked.
@@ -175,23 +208,32 @@ export function bitmapMarkList(core: usize, bitmap: u32, count: u32): i32 {
   if (count && highestOf(list, end) >= pages) return fail(ERANGE);
   const data = core + load<u32>(slot, BITMAP_DATA);
   let at = list;
-  for (const fours = list + ((count & ~3) << 2); at < fours; at += 16) {
-    Bits.set(data, load<u32>(at));
-    Bits.set(data, load<u32>(at, 4));
-    Bits.set(data, load<u32>(at, 8));
-    Bits.set(data, load<u32>(at, 12));
+  for (const sixteens = list + ((count & ~15) << 2); at < sixteens; at += 64) {
+    if (isRun(at)) {
+      Bits.setShort(data, load<u32>(at), 16);
+      continue;
+    }
+    Bits.setFour(data, at);
+    Bits.setFour(data, at + 16);
+    Bits.setFour(data, at + 32);
+    Bits.setFour(data, at + 48);
   }
   for (; at < end; at += 4) Bits.set(data, load<u32>(at));
   return DONE;
 }
 
-/** 0, or what is wrong with a range of those from address `at` to `end`: EINVAL, it has no page; ERANGE, it ends behind `pages`. */
+/**
+ * 1 where none of the ranges from address `at` to `end` has more than SHORT pages, else 0; or what is wrong with one, as an
+ * export returns it: EINVAL, it has no page; ERANGE, it ends behind `pages`.
+ */
 function checkRanges(at: usize, end: usize, pages: u32): i32 {
   let furthest: u64 = 0;
   let shortest = u32.MAX_VALUE;
   let ends = i32x4.splat(0);
   let beyond = ends;
   let counts = i32x4.splat(-1);
+  let most = ends;
+  let longest: u32 = 0;
   for (; at + 32 <= end; at += 32) {
     const a = v128.load(at);
     const b = v128.load(at, 16);
@@ -202,15 +244,30 @@ function checkRanges(at: usize, end: usize, pages: u32): i32 {
     // A sum beyond 32 bits is less than what was added to.
     beyond = v128.or(beyond, v128.xor(sums, i32x4.max_u(sums, firsts)));
     counts = i32x4.min_u(counts, count);
+    most = i32x4.max_u(most, count);
   }
   for (; at < end; at += 8) {
     furthest = max(furthest, <u64>load<u32>(at) + load<u32>(at, 4));
     shortest = min<u32>(shortest, load<u32>(at, 4));
+    longest = max<u32>(longest, load<u32>(at, 4));
   }
-  if (!shortest || !i32x4.all_true(counts)) return EINVAL;
-  if (furthest > pages || v128.any_true(beyond)) return ERANGE;
+  if (!shortest || !i32x4.all_true(counts)) return fail(EINVAL);
+  if (furthest > pages || v128.any_true(beyond)) return fail(ERANGE);
   const limit = i32x4.splat(pages);
-  return i32x4.all_true(i32x4.eq(i32x4.max_u(ends, limit), limit)) ? 0 : ERANGE;
+  if (!i32x4.all_true(i32x4.eq(i32x4.max_u(ends, limit), limit))) return fail(ERANGE);
+  const short = i32x4.splat(SHORT);
+  return longest <= SHORT && i32x4.all_true(i32x4.eq(i32x4.max_u(most, short), short)) ? 1 : 0;
+}
+
+/** Marks the ranges from address `at` to `end`, none of more than SHORT pages. */
+function markShort(data: usize, at: usize, end: usize): void {
+  for (; at + 32 <= end; at += 32) {
+    Bits.setShort(data, load<u32>(at), load<u32>(at, 4));
+    Bits.setShort(data, load<u32>(at, 8), load<u32>(at, 12));
+    Bits.setShort(data, load<u32>(at, 16), load<u32>(at, 20));
+    Bits.setShort(data, load<u32>(at, 24), load<u32>(at, 28));
+  }
+  for (; at < end; at += 8) Bits.setShort(data, load<u32>(at), load<u32>(at, 4));
 }
 
 /**
@@ -225,9 +282,13 @@ export function bitmapMarkRanges(core: usize, bitmap: u32, count: u32): i32 {
   const pages = load<u32>(slot, BITMAP_PAGES);
   const list = core + load<u32>(core, CORE_TRANSFER);
   const end = list + (count << 3);
-  const wrong = checkRanges(list, end, pages);
-  if (wrong) return fail(wrong);
+  const short = checkRanges(list, end, pages);
+  if (short < 0) return short;
   const data = core + load<u32>(slot, BITMAP_DATA);
+  if (short) {
+    markShort(data, list, end);
+    return DONE;
+  }
   for (let at = list; at < end; at += 8) {
     const first = load<u32>(at);
     Bits.setRange(data, first, first + load<u32>(at, 4) - 1);

@@ -18,6 +18,7 @@ import {
   MORE,
   TRANSFER_BYTES,
 } from '../layout';
+import { Emit, NIBBLES_BYTES, SLACK, writeNibbles } from './emit';
 import { slotOf } from '../memory/handles';
 import { fail, mail, post } from '../memory/mailbox';
 
@@ -56,34 +57,10 @@ const GROUP_BYTES: usize = 512;
 const GROUPS: usize = 32;
 /** Edges of a group from which on the next one is taken to have many. */
 const MANY: usize = 128;
-/** What may be written behind the last edge, bytes: those of one word, and four more. */
-const SLACK: usize = 272;
 /** Below so many bytes for runs it isn't worth it: one by one. */
 const LEAST_ROOM: usize = 4 * SLACK;
-/** The table of nibbles: four page numbers each. */
-const NIBBLES_BYTES: usize = 256;
 /** Which words of each group have edges, and that table, at the transfer buffer's end. */
 const TABLES_BYTES: usize = NIBBLES_BYTES + (GROUPS << 3);
-
-/** Writes where the bits of each nibble are, ascending, to address `at`. */
-function writeNibbles(at: usize): void {
-  v128.store(at, i32x4(0, 0, 0, 0));
-  v128.store(at, i32x4(0, 0, 0, 0), 16);
-  v128.store(at, i32x4(1, 0, 0, 0), 32);
-  v128.store(at, i32x4(0, 1, 0, 0), 48);
-  v128.store(at, i32x4(2, 0, 0, 0), 64);
-  v128.store(at, i32x4(0, 2, 0, 0), 80);
-  v128.store(at, i32x4(1, 2, 0, 0), 96);
-  v128.store(at, i32x4(0, 1, 2, 0), 112);
-  v128.store(at, i32x4(3, 0, 0, 0), 128);
-  v128.store(at, i32x4(0, 3, 0, 0), 144);
-  v128.store(at, i32x4(1, 3, 0, 0), 160);
-  v128.store(at, i32x4(0, 1, 3, 0), 176);
-  v128.store(at, i32x4(2, 3, 0, 0), 192);
-  v128.store(at, i32x4(0, 2, 3, 0), 208);
-  v128.store(at, i32x4(1, 2, 3, 0), 224);
-  v128.store(at, i32x4(0, 1, 2, 3), 240);
-}
 
 /** The edges of the word at `at`, before which there is another. */
 function edgesOf(at: usize): u64 {
@@ -116,52 +93,6 @@ function unevenWords(at: usize): u64 {
   let even: u64 = 0;
   for (const end = at + GROUP_BYTES; at < end; at += 128) even = (even >> 16) | (Even.sixteen(at) << 48);
   return ~even;
-}
-
-/** What the loop over words consists of. */
-abstract class Emit {
-  /** Writes the pages of the edges in `edges`, bit 0 of which is page `page`, to `out`; returns where they end. */
-  @inline static few(out: usize, edges: u64, page: u32): usize {
-    const end = out + ((<usize>popcnt(edges)) << 2);
-    // Two without a look: most words have no more, and what is too much is overwritten.
-    store<u32>(out, page + <u32>ctz(edges));
-    edges &= edges - 1;
-    store<u32>(out, page + <u32>ctz(edges), 4);
-    for (edges &= edges - 1; edges; edges &= edges - 1) {
-      store<u32>(out, page + <u32>ctz(edges), 8);
-      edges &= edges - 1;
-      store<u32>(out, page + <u32>ctz(edges), 12);
-      out += 8;
-    }
-    return end;
-  }
-}
-
-/** The same for a word with many edges; `nibbles` is the table. */
-function emitMany(out: usize, edges: u64, page: u32, nibbles: usize): usize {
-  let base = i32x4.splat(page);
-  const four = i32x4.splat(4);
-  for (let i = 0; i < 4; ++i) {
-    const part = <u32>edges;
-    const a = (part & 15) << 4;
-    v128.store(out, i32x4.add(v128.load(nibbles + a), base));
-    out += popcnt<u32>(a) << 2;
-    base = i32x4.add(base, four);
-    const b = part & 0xf0;
-    v128.store(out, i32x4.add(v128.load(nibbles + b), base));
-    out += popcnt<u32>(b) << 2;
-    base = i32x4.add(base, four);
-    const c = (part >> 4) & 0xf0;
-    v128.store(out, i32x4.add(v128.load(nibbles + c), base));
-    out += popcnt<u32>(c) << 2;
-    base = i32x4.add(base, four);
-    const d = (part >> 8) & 0xf0;
-    v128.store(out, i32x4.add(v128.load(nibbles + d), base));
-    out += popcnt<u32>(d) << 2;
-    base = i32x4.add(base, four);
-    edges >>= 16;
-  }
-  return out;
 }
 
 /** Writes which words of `groups` groups from `at` on have an edge, a word of bits each, to `uneven`; all of them, ORed. */
@@ -205,7 +136,7 @@ function writeEdges(data: usize, page: u32, pages: u32, out: usize, full: usize,
     if (!groups) {
       const groupEnd = min<usize>(at + GROUP_BYTES, end);
       for (; at < groupEnd && out <= full; at += 8) {
-        out = emitMany(out, edgesOf(at), <u32>((at - data) << 3), nibbles);
+        out = Emit.many(out, edgesOf(at), <u32>((at - data) << 3), nibbles);
       }
       ahead = out - before > MANY << 2 ? 0 : 1;
       continue;

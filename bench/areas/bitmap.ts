@@ -61,8 +61,21 @@ function runs(name: string, bitmap: Bitmap): Case {
   return { name: `runs, ${name}`, unit: 'page', work: PAGES, bytes: BITMAP_BYTES, run };
 }
 
+function lists(name: string, bitmap: Bitmap): Case {
+  const out = new Uint32Array(4096);
+  const pages = bitmap.count();
+  const run = () => {
+    let found = 0;
+    for (let page = 0; page < bitmap.pages; page = bitmap.nextPage) found += bitmap.pagesInto(out, page);
+    return found;
+  };
+  return { name: `pages, ${name}`, unit: 'marked page', work: pages, bytes: BITMAP_BYTES + 4 * pages, run };
+}
+
 function scans(core: Core): Case[] {
   const sparse = scattered(core, 0.001);
+  const scatter = scattered(core, 0.05);
+  const half = scattered(core, 0.7);
   const clusters = clustered(core, 0.05);
   const full = core.bitmap({ length: LENGTH });
   full.markPages(0, PAGES);
@@ -82,10 +95,14 @@ function scans(core: Core): Case[] {
   return [
     runs('none marked', core.bitmap({ length: LENGTH })),
     runs('0.1 % at random', sparse),
-    runs('5 % at random', scattered(core, 0.05)),
+    runs('5 % at random', scatter),
     runs('5 % in runs of 64', clusters),
-    runs('50 % at random', scattered(core, 0.7)),
+    runs('50 % at random', half),
     runs('all marked', full),
+    lists('0.1 % at random', sparse),
+    lists('5 % at random', scatter),
+    lists('5 % in runs of 64', clusters),
+    lists('50 % at random', half),
     { ...shared, name: 'runs as objects, 5 % in runs of 64', run: objects },
     { ...shared, name: 'pages of a plain Uint32Array, 5 % in runs of 64', run: plainPages },
     { ...shared, name: 'count, 5 % in runs of 64', run: () => clusters.count() },
@@ -161,6 +178,7 @@ async function openBitmap(): Promise<Bench> {
         'pages of a plain Uint32Array, 5 % in runs of 64',
         'runs as objects, 5 % in runs of 64',
         'runs, 5 % in runs of 64',
+        'pages, 5 % in runs of 64',
       ],
     },
     { name: 'or against plain TypeScript', cases: ['or of plain Uint32Arrays', 'or'] },

@@ -37,6 +37,8 @@ export interface DrainOptions {
 }
 
 const RUNS_PER_CALL = 4096;
+/** What is read while it still is in the first-level cache. */
+const PAGES_PER_CALL = 4096;
 
 /**
  * Which pages of [start, start + length) are dirty: one bit per page, little-endian words, bit i for page i, which is the
@@ -198,10 +200,7 @@ export class Bitmap {
   pageRunsInto(out: Uint32Array, from: number): number {
     const op = 'bitmap.pageRunsInto';
     if (out.length < 2) throw new IommuError('EINVAL', op, `out has ${out.length} elements; a run takes 2`);
-    if (!(Number.isInteger(from) && from >= 0 && from <= this.pages)) {
-      throw new IommuError('ERANGE', op, `from is ${from}; it must be an integer from 0 to ${this.pages}`);
-    }
-    this.#core.store64(layout.MAIL0, from);
+    this.#goOnFrom(op, from);
     const most = Math.min(out.length >> 1, RUNS_PER_CALL);
     this.#core.check(this.#core.raw.bitmapRuns(this.#core.base, this.handle, most), op);
     const found = this.#core.load32(layout.MAIL1);
@@ -210,7 +209,24 @@ export class Bitmap {
     return found;
   }
 
-  /** Where the last `pageRunsInto` ended. */
+  /**
+   * Marked pages one by one, ascending, without an allocation: writes their numbers to `out` from page `from` on, and returns
+   * how many, which can be fewer than fit; `nextPage` is where to go on, or `pages` at the end. ERANGE: `from` is beyond
+   * `pages`.
+   */
+  pagesInto(out: Uint32Array, from: number): number {
+    const op = 'bitmap.pagesInto';
+    if (out.length < 1) throw new IommuError('EINVAL', op, 'out has no element; a page takes 1');
+    this.#goOnFrom(op, from);
+    const most = Math.min(out.length, PAGES_PER_CALL);
+    this.#core.check(this.#core.raw.bitmapPages(this.#core.base, this.handle, most), op);
+    const found = this.#core.load32(layout.MAIL1);
+    this.nextPage = this.#core.load64(layout.MAIL0);
+    out.set(this.#core.words(this.#core.transfer, found));
+    return found;
+  }
+
+  /** Where the last `pageRunsInto` or `pagesInto` ended. */
   nextPage = 0;
 
   /** Marked pages as runs, ascending, counted from the bitmap's first page. */
@@ -242,6 +258,13 @@ export class Bitmap {
   /** Gives its memory back. */
   close(): void {
     this.#core.check(this.#core.raw.bitmapDestroy(this.#core.base, this.handle), 'bitmap.close');
+  }
+
+  #goOnFrom(op: string, from: number): void {
+    if (!(Number.isInteger(from) && from >= 0 && from <= this.pages)) {
+      throw new IommuError('ERANGE', op, `from is ${from}; it must be an integer from 0 to ${this.pages}`);
+    }
+    this.#core.store64(layout.MAIL0, from);
   }
 
   #span(): Address {

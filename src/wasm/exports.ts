@@ -10,6 +10,7 @@ export type CoreExports = {
   bitmapTest(core: number, bitmap: number, page: number): number;
   bitmapCount(core: number, bitmap: number): number;
   bitmapRuns(core: number, bitmap: number, most: number): number;
+  bitmapPages(core: number, bitmap: number, most: number): number;
   bitmapOr(core: number, into: number, from: number): number;
   bitmapDrain(core: number, from: number, into: number, flags: number): number;
   logCreate(core: number, shift: number, ranges: number): number;

@@ -17,7 +17,9 @@ describe('the text of the hot kernels', () => {
   // A kernel that is not found was inlined into another one, or renamed: then its pattern has to say so.
   it.each<[string, RegExp, RegExp?]>([
     ['marking a list', /bitmap\/mark\/bitmapMarkList$/],
-    ['marking ranges', /bitmap\/mark\/bitmapMarkRanges$/],
+    ['marking short ranges', /bitmap\/mark\/markShort$/],
+    // It calls the one before once for a whole list.
+    ['marking ranges', /bitmap\/mark\/bitmapMarkRanges$/, /call \$assembly\/bitmap\/mark\/markShort\b/],
     ['marking a range', /bitmap\/mark\/setBits$/],
     ['counting', /bitmap\/count\/countBits$/],
     ['merging', /bitmap\/merge\/bitmapOr$/],
@@ -25,6 +27,7 @@ describe('the text of the hot kernels', () => {
     // It calls the one before once for many words.
     ['finding runs', /bitmap\/runs\/writeEdges$/, /call \$assembly\/bitmap\/runs\/lookAhead\b/],
     ['finding one run', /bitmap\/runs\/seek$/],
+    ['listing pages', /bitmap\/pages\/writePages$/],
     ['finding changed words', /state\/delta\/changedRuns$/],
     ['a checksum by tables', /state\/crc32c\/extendByTables$/],
     // It calls the one before once a page.

@@ -67,6 +67,7 @@ describe('the release build', () => {
         'bitmapTest',
         'bitmapCount',
         'bitmapRuns',
+        'bitmapPages',
         'bitmapOr',
         'bitmapDrain',
         'bitmapClear',

@@ -24,17 +24,28 @@ function runsByChunks(bitmap: Bitmap, runsPerCall: number): { page: number; page
   return found;
 }
 
+function pagesByChunks(bitmap: Bitmap, pagesPerCall: number): number[] {
+  const out = new Uint32Array(pagesPerCall);
+  const found: number[] = [];
+  for (let from = 0; from < bitmap.pages; from = bitmap.nextPage) {
+    found.push(...out.subarray(0, bitmap.pagesInto(out, from)));
+  }
+  return found;
+}
+
 /** All that can be seen of a bitmap. */
 function seen(bitmap: Bitmap, runsPerCall: number): unknown {
   const bits: number[] = [];
   bitmap.words().forEach((word, w) => {
     for (let bit = 0; bit < 32; bit++) if ((word >>> bit) & 1) bits.push(32 * w + bit);
   });
-  return { bits, count: bitmap.count(), runs: [...bitmap.pageRuns()], byChunks: runsByChunks(bitmap, runsPerCall) };
+  const chunks = { runs: runsByChunks(bitmap, runsPerCall), pages: pagesByChunks(bitmap, runsPerCall) };
+  return { bits, count: bitmap.count(), runs: [...bitmap.pageRuns()], chunks };
 }
 
 function wanted(model: BitmapModel): unknown {
-  return { bits: model.marked, count: model.marked.length, runs: model.runs, byChunks: model.runs };
+  const chunks = { runs: model.runs, pages: model.marked };
+  return { bits: model.marked, count: model.marked.length, runs: model.runs, chunks };
 }
 
 describe.each(PLACES)('bitmap: $name', (place) => {
@@ -289,6 +300,9 @@ describe.each(PLACES)('bitmap: $name', (place) => {
       [() => bitmap.pageRunsInto(new Uint32Array(1), 0), /out has 1 elements.*EINVAL/],
       [() => bitmap.pageRunsInto(new Uint32Array(2), 17), /from is 17; .* 0 to 16 \(ERANGE\)/],
       [() => bitmap.pageRunsInto(new Uint32Array(2), -1), /ERANGE/],
+      [() => bitmap.pagesInto(new Uint32Array(0), 0), /out has no element; a page takes 1 \(EINVAL\)/],
+      [() => bitmap.pagesInto(new Uint32Array(1), 17), /from is 17; .* 0 to 16 \(ERANGE\)/],
+      [() => bitmap.pagesInto(new Uint32Array(1), 0.5), /from is 0.5; .*ERANGE/],
     ];
     for (const [call, message] of errors) expect(call).toThrow(message);
     expect([bitmap.count(), coarse.count(), elsewhere.count()]).toEqual([16, 0, 0]);

@@ -49,6 +49,30 @@ function found(bitmap: Bitmap, perCall = 4096, from = 0): number[][] {
   return all;
 }
 
+/** The pages of `ranges` from page `from` on, one by one. */
+function pagesOf(ranges: readonly number[][], from: number): Set<number> {
+  const all = new Set<number>();
+  for (const [first, length] of ranges) {
+    for (let page = Math.max(first, from); page < first + length; page++) all.add(page);
+  }
+  return all;
+}
+
+/** The pages from page `from` on, `perCall` at most by each call; what lies behind them in `out` has to stay as it is. */
+function listed(bitmap: Bitmap, perCall: number, from: number): number[] {
+  const out = new Uint32Array(perCall + 1);
+  const into = out.subarray(0, perCall);
+  const all: number[] = [];
+  for (let page = from; page < bitmap.pages; page = bitmap.nextPage) {
+    out.fill(0xffff_ffff);
+    const count = bitmap.pagesInto(into, page);
+    if (count === 0 && bitmap.nextPage < bitmap.pages) throw new Error(`no page and no end at page ${page}`);
+    if (out[count] !== 0xffff_ffff) throw new Error(`${count} pages at page ${page}, and something behind them`);
+    for (let i = 0; i < count; i++) all.push(out[i]);
+  }
+  return all;
+}
+
 /** The bits of `ranges`, set one by one. */
 function bitsOf(count: number, ranges: readonly number[][]): Buffer {
   const bits = new Uint32Array(Math.ceil(count / 32));
@@ -93,6 +117,74 @@ describe.each(PLACES)('large bitmaps: $name', (place) => {
         expect(found(bitmapOf(count, ranges), 4096, from)).toEqual(clipped(ranges, from, count - 1));
       }),
       { numRuns: runs(100) },
+    );
+  });
+
+  it('lists the pages that a set holds, whatever their density, however many a call and wherever it begins', () => {
+    const pagesPerCall = fc.constantFrom(1, 3, 63, 64, 300, 4096, 5000);
+    fc.assert(
+      fc.property(pages, pattern, pagesPerCall, fc.nat(20_000), (count, shape, perCall, at) => {
+        const from = at % (count + 1);
+        const ranges = rangesOf(count, shape);
+        expect(listed(bitmapOf(count, ranges), perCall, from)).toEqual([...pagesOf(ranges, from)]);
+      }),
+      { numRuns: runs(150) },
+    );
+  });
+
+  it('lists pages of groups with few, many and all words marked, one to all bits each', () => {
+    // Words of a group, and bits of each of those: below and above what it decides by.
+    const words = [0, 1, 31, 32, 33, 64];
+    const bits = [1, 2, 3, 7, 8, 9, 63, 64];
+    const wanted: number[] = [];
+    let group = 0;
+    for (const marked of words) {
+      for (const each of bits) {
+        for (let word = 0; word < marked; word++) {
+          const first = 4096 * group + 64 * ((word * 27) % 64);
+          for (let bit = 0; bit < each; bit++) wanted.push(first + ((bit * 37 + word) % 64));
+        }
+        group++;
+      }
+    }
+    const bitmap = bitmapOf(4096 * group + 65, []);
+    bitmap.markList(Uint32Array.from(wanted));
+    wanted.sort((a, b) => a - b);
+    expect([listed(bitmap, 4096, 0), listed(bitmap, 100, 0)]).toEqual([wanted, wanted]);
+  });
+
+  it('marks lists with runs in them, and with what only begins and ends as one, bit for bit', () => {
+    const part = fc.record({
+      first: fc.nat(9000),
+      length: fc.constantFrom(1, 2, 3, 15, 16, 17, 31, 48, 70, 200),
+      order: fc.constantFrom('ascending', 'two swapped', 'one twice'),
+    });
+    fc.assert(
+      fc.property(fc.array(part, { maxLength: 12 }), (parts) => {
+        const list = parts.flatMap(({ first, length, order }) => {
+          const pages = Array.from({ length }, (_, i) => first + i);
+          if (order === 'two swapped' && length > 4) [pages[1], pages[length - 2]] = [pages[length - 2], pages[1]];
+          if (order === 'one twice' && length > 4) pages[length >> 1] = first;
+          return pages;
+        });
+        const bitmap = bitmapOf(9200, []);
+        bitmap.markList(Uint32Array.from(list));
+        const wanted = list.map((page) => [page, 1]);
+        expect(bitsOf(9200, wanted).equals(bytesOf(bitmap))).toBe(true);
+      }),
+      { numRuns: runs(150) },
+    );
+  });
+
+  it('marks short ranges bit for bit, at the ends of words and of the bitmap too', () => {
+    const count = 1217;
+    const range = fc.tuple(fc.nat(count - 1), fc.integer({ min: 1, max: 5 }));
+    fc.assert(
+      fc.property(fc.array(range, { maxLength: 60 }), fc.integer({ min: 1, max: 5 }), (drawn, most) => {
+        const ranges = drawn.map(([first, length]) => [first, Math.min(length, most, count - first)]);
+        expect(bitsOf(count, ranges).equals(bytesOf(bitmapOf(count, ranges)))).toBe(true);
+      }),
+      { numRuns: runs(150) },
     );
   });
 

@@ -146,6 +146,18 @@ export const MUTANTS = [
     replace: '(bytes ? head : both)',
   },
   {
+    name: 'a list that begins and ends as a run is taken for one',
+    file: 'bitmap/mark.ts',
+    find: 'return !v128.any_true(v128.or(low, high));',
+    replace: 'return true;',
+  },
+  {
+    name: 'a short range ends with its first word',
+    file: 'bitmap/mark.ts',
+    find: 'const over = (bits >> 1) >> (~first & 63);',
+    replace: 'const over: u64 = 0;',
+  },
+  {
     name: 'an edge at the start of a word is overlooked',
     file: 'bitmap/runs.ts',
     find: 'word ^ ((word << 1) | (load<u64>(at - 8) >> 63))',
@@ -156,6 +168,18 @@ export const MUTANTS = [
     file: 'bitmap/runs.ts',
     find: 'load<u32>(end - 4)',
     replace: 'load<u32>(end - 4) + 1',
+  },
+  {
+    name: 'a page behind a full call is left out',
+    file: 'bitmap/pages.ts',
+    find: 'load<u32>(full - 4) + 1',
+    replace: 'load<u32>(full - 4) + 2',
+  },
+  {
+    name: 'a group with few marked words loses the pages of its first one',
+    file: 'bitmap/pages.ts',
+    find: 'let left = marked; left',
+    replace: 'let left = marked & (marked - 1); left',
   },
   {
     name: 'a stretch whose first word is clean is not moved',
