@@ -95,11 +95,6 @@ function unevenWords(at: usize): u64 {
   return ~even;
 }
 
-/** A call: within the loop its variables would take the registers of what is more often run. */
-function emitMany(out: usize, edges: u64, page: u32, nibbles: usize): usize {
-  return Emit.many(out, edges, page, nibbles);
-}
-
 /** Writes which words of `groups` groups from `at` on have an edge, a word of bits each, to `uneven`; all of them, ORed. */
 function lookAhead(at: usize, groups: usize, uneven: usize): u64 {
   // A load from each line, and nothing else: from slow memory more of them are under way than beside the work on them.
@@ -141,7 +136,7 @@ function writeEdges(data: usize, page: u32, pages: u32, out: usize, full: usize,
     if (!groups) {
       const groupEnd = min<usize>(at + GROUP_BYTES, end);
       for (; at < groupEnd && out <= full; at += 8) {
-        out = emitMany(out, edgesOf(at), <u32>((at - data) << 3), nibbles);
+        out = Emit.many(out, edgesOf(at), <u32>((at - data) << 3), nibbles);
       }
       ahead = out - before > MANY << 2 ? 0 : 1;
       continue;

@@ -63,13 +63,13 @@ function runs(name: string, bitmap: Bitmap): Case {
 
 function lists(name: string, bitmap: Bitmap): Case {
   const out = new Uint32Array(4096);
-  const pages = bitmap.count();
   const run = () => {
     let found = 0;
     for (let page = 0; page < bitmap.pages; page = bitmap.nextPage) found += bitmap.pagesInto(out, page);
     return found;
   };
-  return { name: `pages, ${name}`, unit: 'marked page', work: pages, bytes: BITMAP_BYTES + 4 * pages, run };
+  const bytes = BITMAP_BYTES + 4 * bitmap.count();
+  return { name: `pages, ${name}`, unit: 'page', work: PAGES, bytes, run };
 }
 
 function scans(core: Core): Case[] {
