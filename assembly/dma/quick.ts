@@ -79,7 +79,7 @@ export function isPlain(iommu: usize, domain: usize): bool {
 class Quick {
   /**
    * Walks for the first look-up of each request from `request` to `end` to the leaves in `level`, and writes the addresses of their entries
-   * (u32 each, 0 where the way ends before) to `out`. Walks that do nothing else overlap, where those that also do the work of a
+   * (u32 each; where the way ends before, that of one that is always 0) to `out`. Walks that do nothing else overlap, where those that also do the work of a
    * look-up wait for each other's cache misses. Returns what the leaves come to, which keeps them from being left out.
    */
   @inline static walkAhead<F extends Format>(
