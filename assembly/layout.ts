@@ -39,7 +39,7 @@ export const EADDRINUSE = 98;
 // === Header ===========================================================================================================
 
 export const MAGIC = 0x4d4f4957; // "WIOM"
-export const VERSION = 3;
+export const VERSION = 4; // of what a snapshot holds: another number wherever that changes
 
 export const CORE_MAGIC = 0;
 export const CORE_VERSION = 4;

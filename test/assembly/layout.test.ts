@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import * as layout from '../../assembly/layout.ts';
@@ -23,6 +24,12 @@ describe('layout.ts', () => {
     );
     expect(strange).toEqual([]);
     expect(VALUES.every(([, value]) => Number.isInteger(value))).toBe(true);
+  });
+
+  it('has another version wherever a constant has changed: a snapshot of the one must not be read as the other', () => {
+    const constants = VALUES.filter(([name]) => name !== 'VERSION').sort();
+    const digest = createHash('sha256').update(JSON.stringify(constants)).digest('hex').slice(0, 16);
+    expect({ version: layout.VERSION, digest }).toEqual({ version: 4, digest: '626711aa4aaf058a' });
   });
 
   // Each structure's fields, the bytes that it has, and the names that are no fields of it.
