@@ -1,6 +1,6 @@
 import * as layout from '../../assembly/layout.ts';
 import type { Steps } from '../schedule/step.ts';
-import type { Address } from '../wasm/address.ts';
+import { isWord, type Address } from '../wasm/address.ts';
 import type { MapOptions } from './domain.ts';
 import { flushSteps, reclaim, type Tables } from './flush.ts';
 
@@ -32,7 +32,7 @@ export interface Unmapping extends Tables {
 export function mapAtOnce({ core, domain }: Tables, options: MapOptions): boolean {
   const { iova, pa, length, access, leafSizes, global } = options;
   if (typeof iova !== 'number' || typeof pa !== 'number' || typeof length !== 'number') return false;
-  if ((access | 0) !== access || leafSizes !== undefined || global) return false;
+  if (!isWord(access) || leafSizes !== undefined || global) return false;
   return core.raw.domainMapAtOnce(core.base, domain, iova, pa, length, access, core.budget) === layout.DONE;
 }
 

@@ -1,6 +1,6 @@
 import * as layout from '../../assembly/layout.ts';
 import { IommuError } from '../errno/error.ts';
-import { checkAddress, hex, lastOf, type Address } from '../wasm/address.ts';
+import { checkAddress, hex, isWord, lastOf, type Address } from '../wasm/address.ts';
 import type { Instance } from '../wasm/instance.ts';
 import { checkAccess } from './access.ts';
 
@@ -38,7 +38,7 @@ export class RequestRing {
   /** Puts an access into the ring, and runs it first where it is full. EINVAL; EOVERFLOW: beyond 2^64. */
   post(iova: Address, length: number, stream: number, access: number): void {
     const op = 'device.post';
-    if (length >>> 0 !== length) {
+    if (!isWord(length)) {
       const right = 'it must be an integer from 0 to 2^32 - 1';
       throw new IommuError('EINVAL', op, `length of ${hex(iova)} is ${length}; ${right}`);
     }

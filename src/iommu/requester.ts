@@ -2,7 +2,7 @@ import * as layout from '../../assembly/layout.ts';
 import { IommuError } from '../errno/error.ts';
 import type { InFlight } from '../schedule/in-flight.ts';
 import type { Steps } from '../schedule/step.ts';
-import { checkAddress, hex, lastOf, type Address } from '../wasm/address.ts';
+import { checkAddress, hex, isWord, lastOf, type Address } from '../wasm/address.ts';
 import type { Instance } from '../wasm/instance.ts';
 import { checkAccess } from './access.ts';
 import { deviceKinds, type AtsOptions, type AttachOptions } from './attach-options.ts';
@@ -153,7 +153,7 @@ export class Requester {
    */
   access(iova: Address, length: number, access: number): number {
     // What the IOTLB has is one call that knows nothing else; of the rest, bad input included, it only says that it is none.
-    if (typeof iova === 'number' && length >>> 0 === length) {
+    if (typeof iova === 'number' && isWord(length) && isWord(access)) {
       const core = this.#core;
       if (core.raw.deviceHit(core.base, this.handle, iova, length, access) === 1) return 1;
     }

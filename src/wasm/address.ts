@@ -17,6 +17,11 @@ export function checkAddress(op: string, name: string, value: Address): Address 
   );
 }
 
+/** Whether `value` goes into the core as it is, as a u32: other numbers would become one that nobody gave. */
+export function isWord(value: number): boolean {
+  return typeof value === 'number' && value >>> 0 === value;
+}
+
 /** Last byte of [start, start + length), inclusive. EINVAL for length 0; EOVERFLOW beyond 2^64. */
 export function lastOf(op: string, start: Address, length: Address): Address {
   if (typeof start === 'number' && typeof length === 'number') {

@@ -292,6 +292,31 @@ describe.each(PLACES)('DMA: $name', (place) => {
     expect([iommu.run(), domain.translate(2n ** 64n - 1n)!.dirty]).toEqual([0, true]);
   });
 
+  it('says what does not fit, also where the IOTLB has the page', () => {
+    // With one leaf size and no log, an access is a single call that only looks whether it is a hit.
+    const { iommu } = machine(place);
+    const first = iommu.domain({ format: 'vtdss', leafSizes: [4096] });
+    const device = iommu.attach(5, first);
+    first.map({ iova: 0, pa: 0, length: 4096, access: 3 });
+    expect(device.access(0, 64, WRITE)).toBe(1);
+    const before = iommu.counters;
+    const wrong = [2.5, 2 ** 32 + 2, 2 - 2 ** 32, '2', 2n, NaN, 0, 4] as number[];
+    for (const access of wrong)
+      expect(() => device.access(0, 64, access), String(access)).toThrow(/access is .*EINVAL/);
+    const lengths = [0, -1, 0.5, NaN, '64'] as number[];
+    for (const length of lengths)
+      expect(() => device.access(0, length, WRITE), String(length)).toThrow(/length is .*EINVAL/);
+    for (const length of [...lengths.slice(1), 64n as unknown as number]) {
+      expect(() => device.post(0, length, WRITE), String(length)).toThrow(/length of 0x0 is .*EINVAL/);
+    }
+    for (const iova of [0.5, -1, NaN]) expect(() => device.access(iova, 64, WRITE)).toThrow(/iova is .*EINVAL/);
+    for (const access of wrong) {
+      const map = () => first.map({ iova: 8192, pa: 0, length: 4096, access });
+      expect(map, String(access)).toThrow(/access is .*EINVAL/);
+    }
+    expect([iommu.counters, first.translate(8192)]).toEqual([before, undefined]);
+  });
+
   it('says what does not fit', () => {
     const { devices, iommu, core } = machine(place);
     const [device] = devices;
