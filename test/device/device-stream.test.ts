@@ -255,7 +255,7 @@ describe.each(PLACES)('device state: $name', (place) => {
       ],
       [streamOf([{ type: 1, payload: frames[0].payload.subarray(1) }]), /not the state of a device/],
       [streamOf(patched(0, 8, 2)), /its version is 2; this device takes 1/],
-      [streamOf(patched(0, 12, 3)), /its build is 3; this device takes 196609/],
+      [streamOf(patched(0, 12, 3)), /its build is 3; this device takes 262145/],
       [streamOf(patched(0, 16, 7)), /its device type is 7; this device takes 1/],
       [streamOf(patched(0, 20, 2)), /its number of queues is 2/],
       [streamOf(patched(0, 24, 4096)), /its local memory is 4096; this device takes 8192/],

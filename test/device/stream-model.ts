@@ -46,7 +46,7 @@ export interface PlainState {
 export function framesOf({ type, pages, queues, engines, scratch = 0 }: PlainState): Frame[] {
   const head = Buffer.concat([
     Buffer.from('WIOMDEVS'),
-    u32Bytes(1, 0x30001, type, queues.length, pages.length * 4096, 0, 4096, 0),
+    u32Bytes(1, 0x40001, type, queues.length, pages.length * 4096, 0, 4096, 0),
   ]);
   const registers = u32Bytes(type, 1, 0, 0, 0, queues.length, pages.length, scratch);
   const banks = queues.flatMap((words) => [...words, 0, 0, 0]);
